@@ -29,3 +29,12 @@ require (
 	honnef.co/go/tools v0.8.2
 	libvirt.org/go/libvirtxml v1.11006.0
 )
+
+require (
+	github.com/BurntSushi/toml v1.6.0 // indirect
+	golang.org/x/exp/typeparams v0.0.0-20260209203927-2842357ff358 // indirect
+	golang.org/x/mod v0.41.0 // indirect
+	golang.org/x/tools v0.51.0 // indirect
+)
+
+tool honnef.co/go/tools/cmd/staticcheck
