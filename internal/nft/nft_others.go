@@ -1,0 +1,23 @@
+//go:build !linux
+
+package nft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Read needs Linux.
+func Read(context.Context, Family, string) (*Table, error) { return nil, unsupported() }
+
+// Replace needs Linux.
+func Replace(context.Context, *Table) error { return unsupported() }
+
+// Delete needs Linux.
+func Delete(context.Context, Family, string) error { return unsupported() }
+
+// Counters needs Linux.
+func Counters(context.Context, Family, string) ([]Counter, error) { return nil, unsupported() }
+
+func unsupported() error { return fmt.Errorf("nftables: %w", errors.ErrUnsupported) }
