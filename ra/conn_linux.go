@@ -1,0 +1,217 @@
+package ra
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// rawConn is a raw ICMPv6 socket. It stays in the network namespace it was
+// made in, and so do its look-ups of interfaces, whichever thread uses it.
+type rawConn struct {
+	f    *os.File
+	raw  syscall.RawConn
+	kind byte // the ICMPv6 type it hears
+
+	index int // attached to, or 0
+	group unix.IPv6Mreq
+	oob   []byte // control message of everything sent
+
+	// armed is the read deadline that is set, if it is known. woken is set
+	// before the deadline is moved into the past.
+	armed time.Time
+	known bool
+	woken atomic.Bool
+}
+
+var _ conn = &rawConn{}
+
+// newConn opens a socket that hears one ICMPv6 type once it is attached. The
+// kernel computes the checksum of what is sent and drops what arrives with a
+// wrong one, as it does on every raw ICMPv6 socket (RFC 3542, section 3.1).
+func newConn(kind byte) (conn, error) {
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMPV6)
+	if err != nil {
+		return nil, fmt.Errorf("open raw ICMPv6 socket: %w", err)
+	}
+	c := &rawConn{f: os.NewFile(uintptr(fd), "icmpv6"), kind: kind}
+	if err := c.filter(fd, false); err != nil {
+		c.f.Close()
+		return nil, fmt.Errorf("set ICMPv6 filter: %w", err)
+	}
+	for _, o := range []struct{ option, value int }{
+		{unix.IPV6_UNICAST_HOPS, hopLimit},
+		{unix.IPV6_MULTICAST_HOPS, hopLimit},
+		// This host must not configure itself by what it tells others.
+		{unix.IPV6_MULTICAST_LOOP, 0},
+		// RFC 6980: fail rather than send fragments.
+		{unix.IPV6_DONTFRAG, 1},
+		{unix.IPV6_RECVPKTINFO, 1},
+		{unix.IPV6_RECVHOPLIMIT, 1},
+		{unix.IPV6_RECVFRAGSIZE, 1},
+	} {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, o.option, o.value); err != nil {
+			c.f.Close()
+			return nil, fmt.Errorf("set IPv6 socket option %d to %d: %w", o.option, o.value, err)
+		}
+	}
+	if c.raw, err = c.f.SyscallConn(); err != nil {
+		c.f.Close()
+		return nil, fmt.Errorf("use raw ICMPv6 socket: %w", err)
+	}
+	return c, nil
+}
+
+// filter lets one ICMPv6 type through, or none. A set bit blocks its type.
+func (c *rawConn) filter(fd int, open bool) error {
+	var f unix.ICMPv6Filter
+	for i := range f.Data {
+		f.Data[i] = ^uint32(0)
+	}
+	if open {
+		f.Data[c.kind>>5] &^= 1 << (c.kind & 31)
+	}
+	return unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, unix.ICMPV6_FILTER, &f)
+}
+
+// control runs fn with the socket's descriptor.
+func (c *rawConn) control(fn func(fd int) error) error {
+	var err error
+	if cerr := c.raw.Control(func(fd uintptr) { err = fn(int(fd)) }); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+func (c *rawConn) attach(l Link) error {
+	c.detach()
+	err := c.control(func(fd int) error {
+		// By index: the name may be another interface's by now.
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, l.Index); err != nil {
+			return fmt.Errorf("bind socket to interface %d: %w", l.Index, err)
+		}
+		if c.kind == typeSolicitation {
+			// ff02::2, all routers (RFC 4291, section 2.7.1).
+			group := unix.IPv6Mreq{Multiaddr: [16]byte{0: 0xff, 1: 2, 15: 2}, Interface: uint32(l.Index)}
+			if err := unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, &group); err != nil {
+				return fmt.Errorf("join all routers on interface %d: %w", l.Index, err)
+			}
+			c.group = group
+		}
+		c.index = l.Index
+		c.oob = nil
+		if l.Address.IsValid() {
+			c.oob = unix.PktInfo6(&unix.Inet6Pktinfo{Addr: l.Address.As16(), Ifindex: uint32(l.Index)})
+		}
+		if err := c.filter(fd, true); err != nil {
+			return fmt.Errorf("set ICMPv6 filter: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		c.detach()
+	}
+	return err
+}
+
+func (c *rawConn) detach() {
+	c.control(func(fd int) error {
+		if c.group.Interface != 0 {
+			// The membership outlives the interface, and their number is limited.
+			unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_LEAVE_GROUP, &c.group)
+		}
+		return c.filter(fd, false)
+	})
+	c.index, c.group = 0, unix.IPv6Mreq{}
+}
+
+func (c *rawConn) send(b []byte, to netip.Addr) error {
+	sa := unix.SockaddrInet6{ZoneId: uint32(c.index), Addr: to.As16()}
+	return c.control(func(fd int) error {
+		if err := unix.Sendmsg(fd, b, c.oob, &sa, unix.MSG_DONTWAIT); err != nil {
+			return fmt.Errorf("send to %s on interface %d: %w", to, c.index, err)
+		}
+		return nil
+	})
+}
+
+func (c *rawConn) receive(b []byte, until time.Time) (packet, error) {
+	if !c.known || !c.armed.Equal(until) {
+		if err := c.f.SetReadDeadline(until); err != nil {
+			return packet{}, fmt.Errorf("set read deadline: %w", err)
+		}
+		c.armed, c.known = until, true
+	}
+	if c.woken.Swap(false) {
+		c.known = false
+		return packet{}, errIdle
+	}
+	var p packet
+	var rerr error
+	err := c.raw.Read(func(fd uintptr) bool {
+		p, rerr = recvmsg(int(fd), b)
+		return !errors.Is(rerr, unix.EAGAIN)
+	})
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.woken.Store(false)
+		c.known = false // a wake may have moved it
+		return packet{}, errIdle
+	case err != nil:
+		return packet{}, fmt.Errorf("wait for ICMPv6 message: %w", err)
+	case errors.Is(rerr, unix.EINTR):
+		return packet{}, errIdle
+	case rerr != nil:
+		return packet{}, fmt.Errorf("receive ICMPv6 message: %w", rerr)
+	}
+	return p, nil
+}
+
+func recvmsg(fd int, b []byte) (packet, error) {
+	var oob [256]byte
+	n, oobn, flags, sa, err := unix.Recvmsg(fd, b, oob[:], 0)
+	if err != nil {
+		return packet{}, err
+	}
+	p := packet{n: n, hopLimit: -1, truncated: flags&unix.MSG_TRUNC != 0}
+	if from, ok := sa.(*unix.SockaddrInet6); ok {
+		p.from = netip.AddrFrom16(from.Addr)
+	}
+	for rest := oob[:oobn]; len(rest) >= unix.SizeofCmsghdr; {
+		h, data, next, err := unix.ParseOneSocketControlMessage(rest)
+		if err != nil {
+			break
+		}
+		rest = next
+		if h.Level != unix.IPPROTO_IPV6 {
+			continue
+		}
+		switch h.Type {
+		case unix.IPV6_HOPLIMIT:
+			if len(data) >= 4 {
+				p.hopLimit = int(nativeInt32(data))
+			}
+		case unix.IPV6_PKTINFO:
+			if len(data) >= unix.SizeofInet6Pktinfo {
+				p.index = int(nativeInt32(data[16:]))
+			}
+		case unix.IPV6_RECVFRAGSIZE:
+			p.fragmented = true
+		}
+	}
+	return p, nil
+}
+
+func (c *rawConn) wake() {
+	c.woken.Store(true)
+	// Fails only on a closed socket, where nobody waits.
+	c.f.SetReadDeadline(time.Unix(1, 0))
+}
+
+func (c *rawConn) close() error { return c.f.Close() }

@@ -1,0 +1,32 @@
+// Package ra sends IPv6 router advertisements on one interface, and listens to
+// those that others send.
+//
+// [New] takes a [Config] whose zero value plus an interface name already
+// works; [Server.Run] advertises until its context ends. Timing, answers to
+// solicitations and rate limits are those of RFC 4861; options cover prefixes
+// (RFC 4861, with the default lifetimes of RFC 9096), name servers and search
+// domains (RFC 8106), NAT64 prefixes (RFC 8781), routes and router preference
+// (RFC 4191), MTU, captive portal (RFC 8910) and the source link-layer address.
+//
+// What is advertised is a pure function of the Config and the [Link]:
+// [Config.Messages] and [Config.FinalMessages] build the messages as values of
+// github.com/mdlayher/ndp without touching the system, on every OS. [Parse]
+// and [ParseSolicitation] read messages, [Listen] receives advertisements.
+//
+// # The link
+//
+// The server follows its interface: it waits for it to exist, to be up and to
+// have a link-local address that passed duplicate address detection, and takes
+// up its work again when the interface was down or was removed and made anew.
+// While the interface doesn't forward, the router and its routes are advertised
+// with lifetime zero. Changes of MAC address, link-local address, MTU and forwarding are advertised
+// when they happen.
+//
+// # Privileges and errors
+//
+// New and Listen need CAP_NET_RAW in the network namespace of the calling
+// goroutine, where their sockets stay. The server needs no more than that to
+// run. Anything wrong with a Config is a [*ConfigError], found before anything
+// is opened. On systems other than Linux, New and Listen return an error that
+// matches errors.ErrUnsupported.
+package ra

@@ -1,0 +1,63 @@
+package ra
+
+import (
+	"errors"
+	"sync/atomic"
+)
+
+// Stats counts what a [Server] did since New.
+type Stats struct {
+	// Solicitations that were valid, and how many of them were answered by an
+	// advertisement that was due anyway.
+	Solicitations, Coalesced uint64
+	// Solicitations that were discarded, by reason.
+	BadHopLimit, Fragmented, BadSource, UnspecifiedLLA, Malformed uint64
+	// Multicast and Unicast are rounds of advertisements sent; a round is more
+	// than one message where the options don't fit into one.
+	Multicast, Unicast uint64
+	// SendErrors and ReceiveErrors are failed system calls.
+	SendErrors, ReceiveErrors uint64
+	// LinkChanges counts how often advertising began anew because the link had
+	// come or changed, LinkLosses how often it ended.
+	LinkChanges, LinkLosses uint64
+}
+
+type counters struct {
+	solicitations, coalesced                                      atomic.Uint64
+	badHopLimit, fragmented, badSource, unspecifiedLLA, malformed atomic.Uint64
+	multicast, unicast, sendErrors, receiveErrors                 atomic.Uint64
+	linkChanges, linkLosses                                       atomic.Uint64
+}
+
+func (c *counters) discarded(err error) {
+	switch {
+	case errors.Is(err, ErrHopLimit):
+		c.badHopLimit.Add(1)
+	case errors.Is(err, ErrFragmented):
+		c.fragmented.Add(1)
+	case errors.Is(err, ErrSource):
+		c.badSource.Add(1)
+	case errors.Is(err, ErrUnspecifiedLLA):
+		c.unspecifiedLLA.Add(1)
+	default:
+		c.malformed.Add(1)
+	}
+}
+
+func (c *counters) read() Stats {
+	return Stats{
+		Solicitations:  c.solicitations.Load(),
+		Coalesced:      c.coalesced.Load(),
+		BadHopLimit:    c.badHopLimit.Load(),
+		Fragmented:     c.fragmented.Load(),
+		BadSource:      c.badSource.Load(),
+		UnspecifiedLLA: c.unspecifiedLLA.Load(),
+		Malformed:      c.malformed.Load(),
+		Multicast:      c.multicast.Load(),
+		Unicast:        c.unicast.Load(),
+		SendErrors:     c.sendErrors.Load(),
+		ReceiveErrors:  c.receiveErrors.Load(),
+		LinkChanges:    c.linkChanges.Load(),
+		LinkLosses:     c.linkLosses.Load(),
+	}
+}
