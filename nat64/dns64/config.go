@@ -1,0 +1,134 @@
+package dns64
+
+import (
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/sixhost/sixhost/nat64"
+	"github.com/sixhost/sixhost/plan"
+)
+
+// Config says whom to serve and how. Prefix, Clients, Upstreams and something
+// to listen on are required; the zero value of every other field means its
+// default.
+type Config struct {
+	// Prefix is the NAT64 prefix that AAAA records are made in. Required.
+	Prefix nat64.Prefix
+	// Listen are addresses and ports for UDP and TCP both. Port 0 lets the
+	// system choose one, the same for both. The unspecified addresses are
+	// refused: a guest takes an answer only from the address it asked, and
+	// this server has no business on the provider's side.
+	Listen []netip.AddrPort
+	// PacketConns and Listeners are served in addition to Listen, made by the
+	// caller, and closed by the server. Packet connections must be bound to
+	// one address and deliver *net.UDPAddr.
+	PacketConns []net.PacketConn
+	Listeners   []net.Listener
+	// Upstreams are recursive servers, the preferred one first; DNSSEC
+	// validation is theirs. Required.
+	Upstreams []netip.AddrPort
+	// Clients are the addresses that get answers. Required: all others get
+	// nothing, not even an error.
+	Clients []netip.Prefix
+
+	// Exclude are ranges of AAAA records that are kept from the clients, and
+	// in whose place A records are looked for; default ::ffff:0:0/96
+	// (RFC 6147, 5.1.4).
+	Exclude []netip.Prefix
+	// Special are IPv4 ranges outside the public Internet whose A records are
+	// synthesised nevertheless. By default none is: a name must not lead a
+	// guest to private, loopback or link-local addresses around the host. The
+	// well-known prefix never represents them (RFC 6052, 3.1).
+	Special []netip.Prefix
+
+	// CacheBytes bounds the memory for cached answers; default 8 MiB.
+	CacheBytes int
+	// Timeout bounds the work on one question; default 4 s, a little less
+	// than the resolvers of most systems wait.
+	Timeout time.Duration
+	// AAAATimeout is how long an answer about AAAA records is waited for when
+	// the A records are there; default 1.5 s.
+	AAAATimeout time.Duration
+	// MaxQueries bounds the queries being worked on, MaxQueriesPerClient those
+	// of one address; defaults 1024 and 128. More are dropped. Answers from
+	// the cache don't count.
+	MaxQueries, MaxQueriesPerClient int
+	// MaxConns bounds the TCP connections, MaxConnsPerClient those of one
+	// address; defaults 256 and 32. More are closed at once.
+	MaxConns, MaxConnsPerClient int
+	// IdleTimeout closes a TCP connection without queries; default 10 s.
+	IdleTimeout time.Duration
+	// Logger is told about upstreams that fail and return; nil discards.
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.CacheBytes, 8<<20)
+	setDefault(&c.Timeout, 4*time.Second)
+	setDefault(&c.AAAATimeout, 1500*time.Millisecond)
+	setDefault(&c.MaxQueries, 1024)
+	setDefault(&c.MaxQueriesPerClient, 128)
+	setDefault(&c.MaxConns, 256)
+	setDefault(&c.MaxConnsPerClient, 32)
+	setDefault(&c.IdleTimeout, 10*time.Second)
+	if c.Exclude == nil {
+		c.Exclude = defaultExclude()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func setDefault[T int | time.Duration](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// Validate returns a [*plan.Refusal] for the first field that can't be served.
+// New calls it.
+func (c Config) Validate() error {
+	refuse := func(subject, reason string) error {
+		return &plan.Refusal{Subject: "dns64: " + subject, Reason: reason}
+	}
+	switch {
+	case !c.Prefix.IsValid():
+		return refuse("prefix", "is missing")
+	case len(c.Listen)+len(c.PacketConns)+len(c.Listeners) == 0:
+		return refuse("listen", "no address to listen on")
+	case len(c.Upstreams) == 0:
+		return refuse("upstreams", "no name server to ask")
+	case len(c.Clients) == 0:
+		return refuse("clients", "no prefix is allowed to ask")
+	}
+	for _, l := range c.Listen {
+		if !l.IsValid() || l.Addr().IsUnspecified() {
+			return refuse("listen", "want an address of the host's own, not "+l.String())
+		}
+	}
+	for _, u := range c.Upstreams {
+		switch {
+		case !u.IsValid() || u.Addr().IsUnspecified() || u.Port() == 0:
+			return refuse("upstreams", "want an address with a port, not "+u.String())
+		case slices.Contains(c.Listen, u):
+			return refuse("upstreams", u.String()+" is where this server itself listens")
+		}
+	}
+	for _, lists := range [][]netip.Prefix{c.Clients, c.Exclude, c.Special} {
+		for _, p := range lists {
+			if !p.IsValid() {
+				return refuse("clients, exclude, special", "an entry is no prefix")
+			}
+		}
+	}
+	for _, n := range []int{c.CacheBytes, int(c.Timeout), int(c.AAAATimeout), c.MaxQueries, c.MaxQueriesPerClient, c.MaxConns, c.MaxConnsPerClient, int(c.IdleTimeout)} {
+		if n < 0 {
+			return refuse("limits", "must not be negative")
+		}
+	}
+	return nil
+}
