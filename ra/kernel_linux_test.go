@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -543,8 +544,10 @@ func TestOthersDecode(t *testing.T) {
 		n := newTestNet(t)
 		n.quietGuest(t)
 		cmd := exec.Command(tshark, "-n", "-l", "-i", guestLink, "-f", "icmp6 and ip6[40] == 134", "-a", "duration:30", "-c", "1", "-V")
+		// It reads its user's settings, which may be another's or forbidden.
+		cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_CONFIG_HOME="+t.TempDir())
 		var out, errs strings.Builder
-		cmd.Stdout, cmd.Stderr = &out, &errs
+		cmd.Stdout = &out
 		capturing := &notify{w: &errs, text: "Capturing on", seen: make(chan struct{})}
 		cmd.Stderr = capturing
 		if err := n.guest.Start(cmd); err != nil {
