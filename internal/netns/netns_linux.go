@@ -61,7 +61,9 @@ func Open(path string) (*NS, error) {
 }
 
 func openThread() (*NS, error) {
-	return Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
+	// thread-self, not self/task/<tid>: where /proc belongs to an outer pid
+	// namespace, gettid's number means another thread there or none.
+	return Open("/proc/thread-self/ns/net")
 }
 
 // Close lets go of the namespace. It lives on while processes, sockets or

@@ -1,0 +1,3 @@
+package lab
+
+func insideTest() int { return 0 }

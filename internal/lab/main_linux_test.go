@@ -1,0 +1,38 @@
+package lab
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/sixhost/sixhost/internal/nstest"
+)
+
+func TestMain(m *testing.M) {
+	if Inside() {
+		os.Exit(insideTest())
+	}
+	os.Exit(nstest.Main(m))
+}
+
+// newLab builds a lab that ends with the test.
+func newLab(t *testing.T) (*Lab, context.Context) {
+	t.Helper()
+	nstest.Require(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	begin := time.Now()
+	l, err := New(ctx, Config{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("lab stands after %v", time.Since(begin).Round(time.Millisecond))
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l, ctx
+}
