@@ -1,0 +1,99 @@
+package macrewrite
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sixhost/sixhost/internal/nft"
+	"github.com/sixhost/sixhost/plan"
+)
+
+// Part is the name of this package in plans and captured states.
+const Part = "macrewrite"
+
+// State is the edge's table, as wanted or as found. It marshals to JSON.
+type State struct {
+	// Table is nil where there is none.
+	Table *nft.Table `json:"table,omitempty"`
+}
+
+// State returns the rules for the host c describes, or a [*plan.Refusal].
+func (c Config) State() (State, error) {
+	if err := c.check(); err != nil {
+		return State{}, err
+	}
+	t := c.withDefaults().rules()
+	if err := t.Check(); err != nil {
+		return State{}, fmt.Errorf("make edge rules: %w", err)
+	}
+	return State{Table: t}, nil
+}
+
+// String returns the text that `nft -f` takes to put the state in place.
+func (s State) String() string {
+	if s.Table == nil {
+		return fmt.Sprintf("table %s %s\ndelete table %s %s\n", nft.Bridge, TableName, nft.Bridge, TableName)
+	}
+	return s.Table.Script()
+}
+
+// Capture reads the table that is there. It needs CAP_NET_ADMIN.
+func Capture(ctx context.Context) (State, error) {
+	t, err := nft.Read(ctx, nft.Bridge, TableName)
+	if err != nil {
+		return State{}, fmt.Errorf("capture edge rules: %w", err)
+	}
+	return State{Table: t}, nil
+}
+
+// Plan leads from one state to another in one atomic step of the Apply phase,
+// or none if they are equal. It fails if to holds what only somebody else can
+// have put into the table.
+func Plan(from, to State) (plan.Plan, error) {
+	if nft.Equal(from.Table, to.Table) {
+		return plan.Plan{}, nil
+	}
+	step := plan.Step{Phase: plan.Apply, Part: Part}
+	if to.Table == nil {
+		step.Text = fmt.Sprintf("remove the edge rules (nftables table %s %s)", nft.Bridge, TableName)
+		step.Do = func(ctx context.Context) error { return nft.Delete(ctx, nft.Bridge, TableName) }
+		return plan.Plan{Steps: []plan.Step{step}}, nil
+	}
+	if err := to.Table.Check(); err != nil {
+		return plan.Plan{}, fmt.Errorf("plan edge rules: %w", err)
+	}
+	verb := "put the edge rules in place"
+	if from.Table != nil {
+		verb = "replace the edge rules"
+	}
+	n := 0
+	for _, c := range to.Table.Chains {
+		n += len(c.Rules)
+	}
+	step.Text = fmt.Sprintf("%s (nftables table %s %s, %d rules, in one transaction)", verb, to.Table.Family, to.Table.Name, n)
+	step.Do = func(ctx context.Context) error { return nft.Replace(ctx, to.Table) }
+	return plan.Plan{Steps: []plan.Step{step}}, nil
+}
+
+// Restorer takes the edge back to a captured state.
+func Restorer() plan.Restorer {
+	return plan.RestorerOf(Part, func(ctx context.Context, _ State) (State, error) { return Capture(ctx) }, Plan)
+}
+
+func counters(ctx context.Context) ([]Counter, error) {
+	read, err := nft.Counters(ctx, nft.Bridge, TableName)
+	if err != nil {
+		return nil, fmt.Errorf("read edge counters: %w", err)
+	}
+	by := map[string]nft.Counter{}
+	for _, c := range read {
+		by[c.Name] = c
+	}
+	var out []Counter
+	for _, r := range Reasons() {
+		if c, ok := by[string(r)]; ok {
+			out = append(out, Counter{Reason: r, Packets: c.Packets, Bytes: c.Bytes})
+		}
+	}
+	return out, nil
+}
