@@ -69,6 +69,7 @@ func startWeb(t *testing.T, ns *netns.NS, at netip.Addr, name string) (netip.Add
 }
 
 func TestFetch(t *testing.T) {
+	t.Parallel()
 	near, far := pair(t)
 	for _, ends := range [][2]netip.Addr{{near4, far4}, {near6, far6}} {
 		at, _ := startWeb(t, far, ends[1], "")
@@ -96,6 +97,7 @@ func TestFetch(t *testing.T) {
 }
 
 func TestFetchTLS(t *testing.T) {
+	t.Parallel()
 	near, far := pair(t)
 	at, cert := startWeb(t, far, far6, "www.example")
 	page := fmt.Sprintf("https://www.example:%d/page", at.Port())
@@ -123,6 +125,7 @@ func TestFetchTLS(t *testing.T) {
 }
 
 func TestFetchFails(t *testing.T) {
+	t.Parallel()
 	near, far := pair(t)
 	if _, err := Fetch(context.Background(), near, fmt.Sprintf("http://[%v]:9/", far6), FetchOptions{}); !errors.Is(err, ErrRefused) {
 		t.Errorf("closed port: %v", err)

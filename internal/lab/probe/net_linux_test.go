@@ -11,7 +11,6 @@ import (
 
 	"github.com/sixhost/sixhost/internal/netns"
 	"github.com/sixhost/sixhost/internal/nstest"
-	"github.com/sixhost/sixhost/internal/sysctl"
 )
 
 var (
@@ -58,9 +57,6 @@ func pair(t *testing.T) (near, far *netns.NS) {
 				t.Fatal(err)
 			}
 		}
-		// The link-local address's duplicate address detection would hold up the
-		// first packets for a second.
-		nstest.Do(t, end.ns, func() error { return sysctl.Write("net/ipv6/conf/wire/accept_dad", "0") })
 		if err := h.LinkSetUp(link); err != nil {
 			t.Fatal(err)
 		}

@@ -66,6 +66,7 @@ func TestPinger(t *testing.T) {
 
 // TestPingersApart runs two pingers to one address: each sees its own answers.
 func TestPingersApart(t *testing.T) {
+	t.Parallel()
 	near, _ := pair(t)
 	var ps []*Pinger
 	for range 2 {

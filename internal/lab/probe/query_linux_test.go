@@ -50,6 +50,7 @@ zone "example" { type primary; file "zone"; };
 }
 
 func TestQuery(t *testing.T) {
+	t.Parallel()
 	near, far := pair(t)
 	startNamed(t, far)
 	for _, server := range []netip.AddrPort{netip.AddrPortFrom(far4, 53), netip.AddrPortFrom(far6, 53)} {
@@ -109,6 +110,7 @@ func TestQuery(t *testing.T) {
 // TestQueryKeepsWaiting has a server answer another question first, and drop
 // the first datagram.
 func TestQueryKeepsWaiting(t *testing.T) {
+	t.Parallel()
 	near, far := pair(t)
 	var conn net.PacketConn
 	nstest.Do(t, far, func() (err error) {
@@ -146,6 +148,7 @@ func TestQueryKeepsWaiting(t *testing.T) {
 }
 
 func TestQueryFails(t *testing.T) {
+	t.Parallel()
 	near, far := pair(t)
 	server := netip.AddrPortFrom(far6, 53)
 	for _, tcp := range []bool{false, true} {

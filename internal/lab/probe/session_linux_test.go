@@ -13,6 +13,7 @@ import (
 )
 
 func TestSession(t *testing.T) {
+	t.Parallel()
 	near, far := pair(t)
 	for _, to := range []netip.Addr{far4, far6} {
 		t.Run(to.String(), func(t *testing.T) {
@@ -65,6 +66,7 @@ func TestSession(t *testing.T) {
 }
 
 func TestSessionHangs(t *testing.T) {
+	t.Parallel()
 	near, far := pair(t)
 	echo, err := NewEchoServer(far, netip.AddrPortFrom(far6, 0))
 	if err != nil {
@@ -89,6 +91,7 @@ func TestSessionHangs(t *testing.T) {
 }
 
 func TestSessionBreaks(t *testing.T) {
+	t.Parallel()
 	near, far := pair(t)
 	echo, err := NewEchoServer(far, netip.AddrPortFrom(far4, 0))
 	if err != nil {
@@ -118,6 +121,7 @@ func TestSessionBreaks(t *testing.T) {
 }
 
 func TestSessionRefused(t *testing.T) {
+	t.Parallel()
 	near, _ := pair(t)
 	_, err := StartSession(within(t, 10*time.Second), near, SessionConfig{To: netip.AddrPortFrom(far6, 9)})
 	if !errors.Is(err, ErrRefused) {

@@ -13,6 +13,7 @@ import (
 )
 
 func TestTry(t *testing.T) {
+	t.Parallel()
 	near, far := pair(t)
 	echo, err := NewEchoServer(far, netip.AddrPortFrom(netip.IPv6Unspecified(), 7))
 	if err != nil {
@@ -86,6 +87,7 @@ func TestTry(t *testing.T) {
 
 // TestTryReset tells a TCP reset.
 func TestTryReset(t *testing.T) {
+	t.Parallel()
 	near, _ := pair(t)
 	a := TryTCP(context.Background(), near, netip.AddrPortFrom(far6, 9), 10*time.Second)
 	if a.Outcome != RefusedBy || !errors.Is(a.Err, unix.ECONNREFUSED) {
@@ -95,6 +97,7 @@ func TestTryReset(t *testing.T) {
 
 // TestTryUnsent: what never left proves nothing.
 func TestTryUnsent(t *testing.T) {
+	t.Parallel()
 	near, _ := pair(t)
 	empty := nstest.NS(t)
 	ctx := context.Background()
@@ -117,6 +120,7 @@ func TestTryUnsent(t *testing.T) {
 }
 
 func TestTryEndsWithContext(t *testing.T) {
+	t.Parallel()
 	near, far := pair(t)
 	nstest.Output(t, far, "nft", "add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in meta l4proto tcp drop")
 	a := TryTCP(within(t, 100*time.Millisecond), near, netip.AddrPortFrom(far6, 9), time.Minute)

@@ -167,6 +167,8 @@ func (c *Capture) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			c.drain()
 			return nil
+		case errors.Is(err, os.ErrClosed) || c.isClosed():
+			return fmt.Errorf("read frames of %s: %w", c.cfg.Interface, os.ErrClosed)
 		case err != nil:
 			return fmt.Errorf("read frames of %s: %w", c.cfg.Interface, err)
 		}
@@ -264,6 +266,12 @@ func (c *Capture) Close() error {
 		c.unmap()
 	}
 	return err
+}
+
+func (c *Capture) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 func (c *Capture) unmap() {
