@@ -56,6 +56,7 @@ func (s *EchoServer) Run(ctx context.Context) error {
 			return fmt.Errorf("echo server at %v: %w", s.Addr(), err)
 		}
 		wg.Go(func() {
+			keepTime() // or its lateness would pass for the network's
 			defer c.Close()
 			stop := context.AfterFunc(ctx, func() { c.Close() })
 			defer stop()

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -156,12 +155,7 @@ func (p *Pinger) send(ctx context.Context) {
 		defer p.mu.Unlock()
 		p.end = time.Now().UnixNano() - p.start.UnixNano()
 	}()
-	// The thread is not unlocked, so that it ends with this goroutine and its
-	// priority with it. Both settings are best effort.
-	runtime.LockOSThread()
-	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, -15)
-
+	keepTime()
 	// After a long hold-up there's no use in a burst of thousands.
 	const catchUp = 100
 	buf := make([]byte, 0, echoSize)
@@ -351,26 +345,4 @@ func (p *Pinger) Stop() PingReport {
 		p.f.Close()
 	})
 	return p.Report()
-}
-
-func monotonic() int64 {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		return 0
-	}
-	return ts.Nano()
-}
-
-// sleepUntil sleeps to a time of the monotonic clock, in pieces short enough
-// to see ctx end.
-func sleepUntil(ctx context.Context, t int64) {
-	const piece = int64(50 * time.Millisecond)
-	for ctx.Err() == nil {
-		now := monotonic()
-		if now >= t {
-			return
-		}
-		ts := unix.NsecToTimespec(min(t, now+piece))
-		_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &ts, nil)
-	}
 }

@@ -120,18 +120,12 @@ func (s *Session) now() int64 { return int64(time.Since(s.start)) }
 
 func (s *Session) run(ctx context.Context) {
 	defer close(s.done)
+	keepTime()
 	// When told to end, the echo under way gets its time.
 	stop := context.AfterFunc(ctx, func() { s.conn.SetDeadline(time.Now().Add(s.cfg.Linger)) })
 	defer stop()
-	tick := time.NewTimer(0)
-	defer tick.Stop()
-	next := time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	next := monotonic()
+	for ctx.Err() == nil {
 		if err := s.exchange(); err != nil {
 			s.mu.Lock()
 			// Stop gave up waiting: the session hangs, it isn't broken.
@@ -142,11 +136,8 @@ func (s *Session) run(ctx context.Context) {
 			return
 		}
 		// To the schedule, but never two at once.
-		next = next.Add(s.cfg.Interval)
-		if now := time.Now(); next.Before(now) {
-			next = now
-		}
-		tick.Reset(time.Until(next))
+		next = max(next+int64(s.cfg.Interval), monotonic())
+		sleepUntil(ctx, next)
 	}
 }
 

@@ -127,7 +127,8 @@ type SessionWindow struct {
 	Name   string        `json:"name,omitempty"`
 	Length time.Duration `json:"length"`
 	Echoes int           `json:"echoes"` // of messages sent in this window
-	// Stall is the longest time between two echoes in a row.
+	// Stall is the longest time between two echoes in a row; what of it is not
+	// in RoundTrip may be the prober's own doing on a loaded machine.
 	Stall time.Duration `json:"stall"`
 	// RoundTrip is the longest time from sending a message to its echo.
 	RoundTrip time.Duration `json:"round_trip"`
