@@ -40,9 +40,10 @@ type network struct {
 	mac   [places]slaac.MAC
 }
 
-// newNetwork builds it. Quiet means without IPv6, so that only frames of the
-// test are about.
-func newNetwork(t *testing.T, quiet bool) *network {
+// newNetwork builds it, with the rules in place before the first port is on
+// br0. Quiet means without IPv6, so that only frames of the test are about.
+// Links are down but for the server's.
+func newNetwork(t *testing.T, quiet bool, rules State) *network {
 	n := &network{
 		iface: [places]string{"prov0", "eth0", "eth0", "br0"},
 		mac: [places]slaac.MAC{
@@ -60,9 +61,14 @@ func newNetwork(t *testing.T, quiet bool) *network {
 					return err
 				}
 			}
-			// Accepting nothing makes the test's addresses the only ones.
-			return sysctl.Write("net/ipv6/conf/default/accept_ra", "0")
+			if p == provider || p == host {
+				return sysctl.Write("net/ipv6/conf/default/accept_ra", "0")
+			}
+			return nil
 		})
+	}
+	if err := n.apply(rules); err != nil {
+		t.Fatal(err)
 	}
 	nstest.Do(t, n.ns[host], func() error {
 		h, err := netlink.NewHandle()
@@ -74,6 +80,10 @@ func newNetwork(t *testing.T, quiet bool) *network {
 		br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0", HardwareAddr: n.mac[host].HardwareAddr()}, MulticastSnooping: &off}
 		if err := h.LinkAdd(br); err != nil {
 			return fmt.Errorf("add br0: %w", err)
+		}
+		// br0 has the addresses it is given, no others.
+		if err := sysctl.Write("net/ipv6/conf/br0/addr_gen_mode", "1"); err != nil {
+			return err
 		}
 		for p, port := range ports {
 			hw := slaac.MAC{0xfe, 0, 0, 0, 0, byte(p + 1)}
@@ -104,6 +114,12 @@ func newNetwork(t *testing.T, quiet bool) *network {
 		}
 		return h.LinkSetUp(br)
 	})
+	return n
+}
+
+// up sets the outer ends of all ports up.
+func (n *network) up(t *testing.T) {
+	t.Helper()
 	for p := range host {
 		nstest.Do(t, n.ns[p], func() error {
 			h, err := netlink.NewHandle()
@@ -118,7 +134,6 @@ func newNetwork(t *testing.T, quiet bool) *network {
 			return h.LinkSetUp(l)
 		})
 	}
-	return n
 }
 
 // socket opens a packet socket on the place's interface.

@@ -229,11 +229,9 @@ func (pr *prober) learn(t *testing.T) {
 }
 
 func TestEdge(t *testing.T) {
-	n := newNetwork(t, true)
+	n := newNetwork(t, true, must(t, sample()))
+	n.up(t)
 	pr := newProber(t, n)
-	if err := n.apply(must(t, sample())); err != nil {
-		t.Fatal(err)
-	}
 	pr.learn(t)
 	for _, c := range checks(n) {
 		t.Run(c.from.String()+": "+c.name, func(t *testing.T) {
@@ -251,12 +249,10 @@ func TestEdge(t *testing.T) {
 // TestEveryRuleMatters takes each rule, and each element of each set, out of
 // the table, and wants some check to notice.
 func TestEveryRuleMatters(t *testing.T) {
-	n := newNetwork(t, true)
-	pr := newProber(t, n)
 	want := must(t, sample())
-	if err := n.apply(want); err != nil {
-		t.Fatal(err)
-	}
+	n := newNetwork(t, true, want)
+	n.up(t)
+	pr := newProber(t, n)
 	pr.learn(t)
 	all := checks(n)
 	mutant := func(t *testing.T, what string, cut func(*nft.Table)) {

@@ -193,10 +193,10 @@ func (e *Expr) fromPayload(k known, x *expr.Payload, mask, data []byte) bool {
 			return x.Len == fd.len
 		case isAddr:
 			return e.prefix(int(fd.len), mask, data)
-		case fd.len == 6 && mask == nil:
+		case fd.len == 6 && mask == nil && len(data) == 6:
 			e.MAC = slaac.MAC(data)
 			return true
-		case mask == nil:
+		case fd.len < 6 && mask == nil:
 			return e.number(data)
 		}
 		break

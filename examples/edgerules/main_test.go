@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/sixhost/sixhost/plan"
+)
+
+func TestPrints(t *testing.T) {
+	var out strings.Builder
+	args := "-uplink enp2s0 -mac 90:1b:0e:12:34:56 -prefix 2001:db8:1:3::/64 -host 2001:db8:1:3::2,203.0.113.10 -dns [2001:db8:1:3::2]:53"
+	if err := run(context.Background(), strings.Fields(args), &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"table bridge sixhost_edge {", `oifname "enp2s0" ether saddr != 90:1b:0e:12:34:56`, "203.0.113.10/32", "udp dport 53"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for _, tt := range []struct{ args, want string }{
+		{"", "uplink: is missing"},
+		{"-uplink absent0 -prefix 2001:db8::/64", "uplink absent0: is not on this machine"},
+		{"-uplink e0 -mac 90:1b:0e:12:34:56", "prefix: is missing"},
+		{"-uplink e0 -mac 90:1b:0e:12:34:56 -prefix 2001:db8::", "prefix:"},
+		{"-uplink e0 -mac nonsense -prefix 2001:db8::/64", "MAC:"},
+		{"-uplink e0 -mac 90:1b:0e:12:34:56 -prefix 2001:db8::/64 -host x", "host address:"},
+		{"-uplink e0 -mac 90:1b:0e:12:34:56 -prefix 2001:db8::/64 more", "argument more: is unknown"},
+		{"-nonsense", "nonsense"},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			err := run(context.Background(), strings.Fields(tt.args), io.Discard, io.Discard)
+			var refusal *plan.Refusal
+			if !errors.As(err, &refusal) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("run: %v, want a refusal with %q", err, tt.want)
+			}
+		})
+	}
+}
