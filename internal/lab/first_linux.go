@@ -55,6 +55,9 @@ func first() int {
 				control = nil
 			case line == ctlKept:
 				kept = true
+				if err := silence(); err != nil {
+					fmt.Fprintln(os.Stderr, err)
+				}
 			case line == ctlStop:
 				unix.Kill(worker, unix.SIGTERM)
 			}

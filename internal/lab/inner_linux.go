@@ -79,15 +79,8 @@ func (in *Inner) Notes() []string { return in.notes }
 // lead nowhere from here on, so that whoever reads the outer half's output sees its end.
 // Where EnterOptions.Keep was not set, the lab goes on to depend on the outer half.
 func (in *Inner) Keep(ctx context.Context, exit int) error {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
+	if err := silence(); err != nil {
 		return fmt.Errorf("keep lab: %w", err)
-	}
-	defer null.Close()
-	for fd := range 3 {
-		if err := unix.Dup3(int(null.Fd()), fd, 0); err != nil {
-			return fmt.Errorf("keep lab: redirect descriptor %d: %w", fd, err)
-		}
 	}
 	if _, err := fmt.Fprintf(in.status, "%s %d\n", saidKeep, exit); err != nil {
 		return fmt.Errorf("keep lab: %w", err)
@@ -100,4 +93,19 @@ func (in *Inner) Keep(ctx context.Context, exit int) error {
 func (in *Inner) Close() error {
 	in.stop()
 	return in.status.Close()
+}
+
+// silence makes standard input and output lead nowhere.
+func silence() error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	for fd := range 3 {
+		if err := unix.Dup3(int(null.Fd()), fd, 0); err != nil {
+			return fmt.Errorf("redirect descriptor %d to %s: %w", fd, os.DevNull, err)
+		}
+	}
+	return nil
 }

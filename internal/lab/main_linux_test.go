@@ -11,8 +11,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if Inside() {
-		os.Exit(insideTest())
+	switch {
+	case Inside():
+		os.Exit(innerHelper())
+	case os.Getenv(envOuter) != "":
+		os.Exit(outerHelper())
 	}
 	os.Exit(nstest.Main(m))
 }
