@@ -33,7 +33,7 @@ const (
 	guestLink  = "eth0"
 )
 
-func newTestNet(t *testing.T) *testNet {
+func newTestNet(t testing.TB) *testNet {
 	t.Helper()
 	n := &testNet{
 		router: nstest.NS(t), guest: nstest.NS(t),
@@ -56,7 +56,7 @@ func newTestNet(t *testing.T) *testNet {
 
 // addVeth makes the link between the two, with the router's end up and
 // forwarding and the guest's end down.
-func (n *testNet) addVeth(t *testing.T) {
+func (n *testNet) addVeth(t testing.TB) {
 	t.Helper()
 	nstest.Do(t, n.router, func() error {
 		if err := sysctl.Write("net/ipv6/conf/default/accept_dad", "0"); err != nil {
@@ -90,7 +90,7 @@ func setUp(name string, up bool) error {
 	return netlink.LinkSetDown(l)
 }
 
-func (n *testNet) guestUp(t *testing.T, up bool) {
+func (n *testNet) guestUp(t testing.TB, up bool) {
 	t.Helper()
 	nstest.Do(t, n.guest, func() error { return setUp(guestLink, up) })
 	if !up {
@@ -116,11 +116,11 @@ func (n *testNet) guestUp(t *testing.T, up bool) {
 }
 
 // logTo is a logger that writes to the test.
-func logTo(t *testing.T) *slog.Logger {
+func logTo(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(b []byte) (int, error) {
 	w.t.Log(strings.TrimSpace(string(b)))
@@ -128,7 +128,7 @@ func (w testWriter) Write(b []byte) (int, error) {
 }
 
 // serve runs a server in the router until the test ends or stop is called.
-func (n *testNet) serve(t *testing.T, cfg Config) (s *Server, stop func()) {
+func (n *testNet) serve(t testing.TB, cfg Config) (s *Server, stop func()) {
 	t.Helper()
 	cfg.Interface = routerLink
 	cfg.Logger = logTo(t)
@@ -185,7 +185,7 @@ func (h *heard) list() []Received {
 }
 
 // eventually polls until fn returns "", and fails with what it said last.
-func eventually(t *testing.T, limit time.Duration, fn func() string) {
+func eventually(t testing.TB, limit time.Duration, fn func() string) {
 	t.Helper()
 	deadline := time.Now().Add(limit)
 	for {
@@ -201,7 +201,7 @@ func eventually(t *testing.T, limit time.Duration, fn func() string) {
 }
 
 // handle is a netlink handle in a namespace.
-func handle(t *testing.T, ns *netns.NS) *netlink.Handle {
+func handle(t testing.TB, ns *netns.NS) *netlink.Handle {
 	t.Helper()
 	h, err := ns.Handle(unix.NETLINK_ROUTE)
 	if err != nil {
