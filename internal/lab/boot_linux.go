@@ -208,17 +208,21 @@ func exitStatus(err error) (int, error) {
 
 func checkTun() error {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err == nil {
-		return unix.Close(fd)
+	if err != nil {
+		return refuseTun(err)
 	}
-	r := &Refusal{Err: ErrNoTun, Cause: err}
+	return unix.Close(fd)
+}
+
+func refuseTun(cause error) *Refusal {
+	r := &Refusal{Err: ErrNoTun, Cause: cause}
 	switch {
-	case errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM):
+	case errors.Is(cause, unix.EACCES) || errors.Is(cause, unix.EPERM):
 		r.Sentence = "this user may not open /dev/net/tun: run as root, or give it the rights udev gives it with `chmod 0666 /dev/net/tun`"
-	case errors.Is(err, unix.ENOENT):
-		r.Sentence = "there is no /dev/net/tun: make it with `mkdir -p /dev/net && mknod -m 0666 /dev/net/tun c 10 200`"
+	case errors.Is(cause, unix.ENOENT):
+		r.Sentence = "there is no /dev/net/tun: make it, as root, with `mkdir -p /dev/net && mknod -m 0666 /dev/net/tun c 10 200`"
 	default:
-		r.Sentence = fmt.Sprintf("/dev/net/tun does not work (%v): load its driver with `modprobe tun`", err)
+		r.Sentence = fmt.Sprintf("/dev/net/tun does not work (%v): load its driver, as root, with `modprobe tun`", cause)
 	}
 	return r
 }

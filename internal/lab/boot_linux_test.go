@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -153,15 +154,17 @@ func forbid(ctx context.Context) int {
 type who struct {
 	name string
 	uid  uint32
+	// alone is root of a new user namespace.
+	alone bool
 }
 
 // users are root, and nobody where this is root enough to become nobody.
 func users(t *testing.T) []who {
 	t.Helper()
 	nstest.Require(t)
-	list := []who{{"root", 0}}
+	list := []who{{name: "root"}}
 	if !mappedAlone() {
-		list = append(list, who{"nobody", 65534})
+		list = append(list, who{name: "nobody", uid: 65534})
 	}
 	return list
 }
@@ -179,6 +182,10 @@ func startOuter(t *testing.T, as who, mode string) *outer {
 	o := &outer{marker: fmt.Sprintf("%d-%s-%d", os.Getpid(), mode, time.Now().UnixNano())}
 	o.cmd = exec.Command("/proc/self/exe")
 	o.cmd.Env = append(os.Environ(), envOuter+"=1", envMode+"="+mode, envMarker+"="+o.marker)
+	if as.alone {
+		self := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}}
+		o.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: self, GidMappings: self}
+	}
 	if as.uid != 0 {
 		o.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: as.uid, Gid: as.uid}}
 		o.cmd.Dir = "/"
@@ -396,8 +403,9 @@ func TestKeep(t *testing.T) {
 }
 
 func TestForbidden(t *testing.T) {
-	list := users(t)
-	o := startOuter(t, list[len(list)-1], "forbid")
+	nstest.Require(t)
+	// The limit is set in the user namespace, which must be nobody else's.
+	o := startOuter(t, who{name: "alone", alone: true}, "forbid")
 	o.until(t, "")
 	if status := o.wait(t); status != 0 {
 		t.Fatalf("exit status %d: %q", status, o.lines)
@@ -407,5 +415,33 @@ func TestForbidden(t *testing.T) {
 	}
 	if got := strings.Join(o.field("sentence"), "\n"); !strings.Contains(got, "user.max_net_namespaces") || strings.Contains(got, "\n") {
 		t.Errorf("sentence: %q", got)
+	}
+}
+
+// TestKillAtAnyMoment kills the outer half while the inner one is being set up.
+func TestKillAtAnyMoment(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	list := users(t)
+	for i := range 12 {
+		o := startOuter(t, list[i%len(list)], "hold")
+		time.Sleep(time.Duration(random.Int64N(int64(150 * time.Millisecond))))
+		if err := o.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		o.wait(t)
+		wait(t, t.Context(), "no process of the lab is left", func() bool { return len(o.processes()) == 0 })
+	}
+}
+
+func TestTunSentences(t *testing.T) {
+	for cause, want := range map[error]string{
+		unix.EACCES: "chmod 0666 /dev/net/tun", unix.ENOENT: "mknod", unix.ENODEV: "modprobe tun",
+	} {
+		r := refuseTun(cause)
+		if !errors.Is(r, ErrNoTun) || !errors.Is(r, cause) || !strings.Contains(r.Error(), want) || strings.Contains(r.Error(), ". ") {
+			t.Errorf("%v: %q, want one sentence with %q", cause, r, want)
+		}
 	}
 }

@@ -24,6 +24,6 @@
 //
 // Where namespaces are forbidden or a device is missing, Enter and Init return
 // a *Refusal: one sentence that tells what to do. A program that a recipe needs
-// and that is not installed is a *MissingProgramError. Outside Linux everything
-// that would touch the kernel returns an error matching errors.ErrUnsupported.
+// and that is not installed is a *MissingProgramError. Outside Linux Enter and
+// Init return errors matching errors.ErrUnsupported, and New does not exist.
 package lab

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"bytes"
-	"io"
 	"net/http/httptest"
 	"testing"
 )
@@ -11,17 +10,11 @@ func TestPages(t *testing.T) {
 	if bytes.Equal(Page("a", PathSmall), Page("b", PathSmall)) || bytes.Equal(Page("a", PathSmall), Page("a", PathLarge)[:smallPage]) {
 		t.Error("pages are alike")
 	}
-	s := httptest.NewServer(webServer("a").Handler)
-	defer s.Close()
 	for path, size := range map[string]int{PathSmall: smallPage, PathLarge: largePage} {
-		r, err := s.Client().Get(s.URL + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(r.Body)
-		r.Body.Close()
-		if err != nil || !bytes.Equal(body, Page("a", path)) || len(body) != size {
-			t.Errorf("%s: %d bytes, %v", path, len(body), err)
+		w := httptest.NewRecorder()
+		webServer("a").Handler.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if body := w.Body.Bytes(); w.Code != 200 || !bytes.Equal(body, Page("a", path)) || len(body) != size {
+			t.Errorf("%s: status %d, %d bytes", path, w.Code, len(body))
 		}
 	}
 	if len(Page("a", "/other")) != 0 {
