@@ -1,0 +1,16 @@
+// Package bridge moves the identity of a server's NIC onto a bridge: its MAC,
+// its addresses, its routes, so that guests can have ports of their own on the
+// same bridge while everything that talked to the NIC goes on talking.
+//
+// [Capture] reads what is there, [Config.State] decides what is wanted, [Plan]
+// orders the steps from one state to another so that nothing stalls: the bridge
+// stands with the NIC's MAC and addresses, usable without duplicate address
+// detection, before the NIC becomes its port; routes are replaced before an
+// address they depend on is removed. The way back is the plan to the captured
+// state, in the same order of care.
+//
+// Deciding and planning are pure and build everywhere. Capturing and running
+// need Linux; running needs CAP_NET_ADMIN over the network namespace of the
+// calling thread. What can't be served is a *plan.Refusal that matches one of
+// this package's errors; on other systems errors match errors.ErrUnsupported.
+package bridge

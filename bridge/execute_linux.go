@@ -1,0 +1,230 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/sixhost/sixhost/internal/sysctl"
+)
+
+// execute makes one change, in the calling thread's network namespace.
+func execute(_ context.Context, c change) error {
+	if s, ok := c.(setSysctl); ok {
+		return sysctl.Write(s.key, s.value)
+	}
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("open netlink: %w", err)
+	}
+	defer h.Close()
+	if b, ok := c.(createBridge); ok {
+		off := false
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name, attrs.MTU, attrs.HardwareAddr = b.Name, b.MTU, b.MAC.HardwareAddr()
+		if err := h.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &off}); err != nil {
+			return fmt.Errorf("add bridge %s: %w", b.Name, err)
+		}
+		return nil
+	}
+	link, err := h.LinkByName(subject(c))
+	if err != nil {
+		return fmt.Errorf("find %s: %w", subject(c), err)
+	}
+	switch c := c.(type) {
+	case deleteBridge:
+		return wrap(h.LinkDel(link), "delete %s", c.name)
+	case setMAC:
+		return wrap(h.LinkSetHardwareAddr(link, c.mac.HardwareAddr()), "set MAC of %s", c.link)
+	case setMTU:
+		return wrap(h.LinkSetMTU(link, c.mtu), "set MTU of %s", c.link)
+	case setSnooping:
+		return wrap(h.BridgeSetMcastSnoop(link, c.on), "set multicast snooping of %s", c.link)
+	case setUp:
+		if c.up {
+			return wrap(h.LinkSetUp(link), "set %s up", c.link)
+		}
+		return wrap(h.LinkSetDown(link), "set %s down", c.link)
+	case setMaster:
+		return enslave(h, link, c)
+	case addAddr:
+		a := toNetlinkAddr(c.Addr)
+		if c.Prefix.Addr().Is6() {
+			a.Flags |= unix.IFA_F_NODAD
+		}
+		return wrap(ignore(h.AddrAdd(link, a), unix.EEXIST), "add address %s to %s", c.Prefix, c.Link)
+	case changeAddr:
+		return wrap(h.AddrReplace(link, toNetlinkAddr(c.Addr)), "change address %s of %s", c.Prefix, c.Link)
+	case settleAddr:
+		// Replacing an address without the flag clears it and starts no detection.
+		return wrap(h.AddrReplace(link, toNetlinkAddr(c.Addr)), "clear nodad of %s on %s", c.Prefix, c.Link)
+	case delAddr:
+		return wrap(ignore(h.AddrDel(link, toNetlinkAddr(c.Addr)), unix.EADDRNOTAVAIL), "remove address %s from %s", c.Prefix, c.Link)
+	case addNeighbor:
+		state := netlink.NUD_REACHABLE
+		if c.Permanent {
+			state = netlink.NUD_PERMANENT
+		}
+		return wrap(h.NeighSet(toNetlinkNeighbor(link, c.Neighbor, state)), "set neighbour %s on %s", c.IP, c.Link)
+	case delNeighbor:
+		return wrap(ignore(h.NeighDel(toNetlinkNeighbor(link, c.Neighbor, netlink.NUD_PERMANENT)), unix.ENOENT), "forget neighbour %s on %s", c.IP, c.Link)
+	case replaceRoute:
+		return wrap(h.RouteReplace(toNetlinkRoute(link, c.Route)), "set route %s", describeRoute(c.Route))
+	case delRoute:
+		return wrap(ignore(h.RouteDel(toNetlinkRoute(link, c.Route)), unix.ESRCH), "remove route %s", describeRoute(c.Route))
+	}
+	return fmt.Errorf("no way to make the change %q", c)
+}
+
+// subject is the link a change is made to.
+func subject(c change) string {
+	switch c := c.(type) {
+	case deleteBridge:
+		return c.name
+	case setMAC:
+		return c.link
+	case setMTU:
+		return c.link
+	case setSnooping:
+		return c.link
+	case setUp:
+		return c.link
+	case setMaster:
+		return c.link
+	case addAddr:
+		return c.Link
+	case changeAddr:
+		return c.Link
+	case settleAddr:
+		return c.Link
+	case delAddr:
+		return c.Link
+	case addNeighbor:
+		return c.Link
+	case delNeighbor:
+		return c.Link
+	case replaceRoute:
+		return c.Link
+	case delRoute:
+		return c.Link
+	}
+	return ""
+}
+
+func enslave(h *netlink.Handle, link netlink.Link, c setMaster) error {
+	if c.master == "" {
+		return wrap(h.LinkSetNoMaster(link), "release %s", c.link)
+	}
+	master, err := h.LinkByName(c.master)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", c.master, err)
+	}
+	return wrap(h.LinkSetMaster(link, master), "make %s a port of %s", c.link, c.master)
+}
+
+func wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
+}
+
+// ignore passes over an error that means that it is done already.
+func ignore(err error, done error) error {
+	if errors.Is(err, done) {
+		return nil
+	}
+	return err
+}
+
+func toNetlinkAddr(a Addr) *netlink.Addr {
+	n := &netlink.Addr{
+		IPNet:       ipNet(a.Prefix),
+		Label:       a.Label,
+		Scope:       a.Scope,
+		ValidLft:    lifetimeSeconds(a.Valid),
+		PreferedLft: lifetimeSeconds(a.Preferred),
+	}
+	if a.Peer.IsValid() {
+		n.Peer = ipNet(a.Peer)
+	}
+	if a.Prefix.Addr().Is4() {
+		// The library makes a broadcast address up unless it is told there is none.
+		n.Broadcast = net.IPv4zero
+		if a.Broadcast.IsValid() {
+			n.Broadcast = a.Broadcast.AsSlice()
+		}
+	}
+	if a.NoPrefixRoute {
+		n.Flags |= unix.IFA_F_NOPREFIXROUTE
+	}
+	if a.ManageTempAddr {
+		n.Flags |= unix.IFA_F_MANAGETEMPADDR
+	}
+	return n
+}
+
+// lifetimeSeconds is a lifetime as rtnetlink has it: whole seconds, never
+// rounded up, 2^32-1 for ever.
+func lifetimeSeconds(d time.Duration) int {
+	if d == Forever {
+		return math.MaxUint32
+	}
+	return int(d / time.Second)
+}
+
+func lifetime(seconds int) time.Duration {
+	if uint32(seconds) == math.MaxUint32 {
+		return Forever
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+func toNetlinkNeighbor(link netlink.Link, n Neighbor, state int) *netlink.Neigh {
+	family := netlink.FAMILY_V6
+	if n.IP.Is4() {
+		family = netlink.FAMILY_V4
+	}
+	return &netlink.Neigh{LinkIndex: link.Attrs().Index, Family: family, State: state, IP: n.IP.AsSlice(), HardwareAddr: n.MAC.HardwareAddr()}
+}
+
+func toNetlinkRoute(link netlink.Link, r Route) *netlink.Route {
+	n := &netlink.Route{
+		LinkIndex: link.Attrs().Index,
+		Family:    netlink.FAMILY_V6,
+		Table:     r.Table,
+		Type:      r.Type,
+		Dst:       ipNet(r.Dst),
+		Priority:  r.Metric,
+		Tos:       r.TOS,
+		Scope:     netlink.Scope(r.Scope),
+		Protocol:  netlink.RouteProtocol(r.Protocol),
+		MTU:       r.MTU,
+		AdvMSS:    r.AdvMSS,
+		Hoplimit:  r.HopLimit,
+	}
+	if r.Family == 4 {
+		n.Family = netlink.FAMILY_V4
+	}
+	if r.Via.IsValid() {
+		n.Gw = r.Via.AsSlice()
+	}
+	if r.Source.IsValid() {
+		n.Src = r.Source.AsSlice()
+	}
+	if r.OnLink {
+		n.Flags |= unix.RTNH_F_ONLINK
+	}
+	return n
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}

@@ -1,0 +1,187 @@
+package bridge
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/sixhost/sixhost/slaac"
+)
+
+// Scope names the two links that this package owns.
+type Scope struct {
+	// Uplink is the NIC towards the provider.
+	Uplink string `json:"uplink"`
+	// Bridge is the link that takes over its identity.
+	Bridge string `json:"bridge"`
+}
+
+// State is what this package owns on a host: the scope's links with all that
+// hangs on them. It marshals to JSON. Lists are sorted, so that equal states
+// marshal equally but for remaining lifetimes.
+type State struct {
+	Scope
+	// Links of the scope that exist.
+	Links []Link `json:"links"`
+	// Addrs on these links.
+	Addrs []Addr `json:"addrs"`
+	// Routes that leave through these links, all tables, but for those that the
+	// kernel makes by itself from addresses.
+	Routes []Route `json:"routes"`
+	// Neighbors that are permanent, and the gateways' entries.
+	Neighbors []Neighbor `json:"neighbors,omitempty"`
+	// Sysctls by their path below /proc/sys, with slashes.
+	Sysctls map[string]string `json:"sysctls"`
+	// Retiring addresses are wanted, deprecated, until a change is confirmed.
+	Retiring []Addr `json:"retiring,omitempty"`
+	// Unsupported describes what was found that can't be moved.
+	Unsupported []string `json:"unsupported,omitempty"`
+	// Elsewhere are the default routes that leave through other links.
+	Elsewhere []Route `json:"elsewhere,omitempty"`
+}
+
+// Link is a network interface.
+type Link struct {
+	Name string    `json:"name"`
+	Kind string    `json:"kind"` // "device", "bridge", "veth", "vlan", "bond", ...
+	MAC  slaac.MAC `json:"mac"`
+	MTU  int       `json:"mtu"`
+	Up   bool      `json:"up"`
+	// Master is the link this one is a port of, "" if none, and MasterKind what
+	// that is.
+	Master     string `json:"master,omitempty"`
+	MasterKind string `json:"master_kind,omitempty"`
+	// Ethernet tells links that carry Ethernet frames.
+	Ethernet bool `json:"ethernet"`
+	// Wireless tells links that can't be a bridge's port for more than one MAC.
+	Wireless bool `json:"wireless,omitempty"`
+	// MulticastSnooping of a bridge.
+	MulticastSnooping bool `json:"multicast_snooping,omitempty"`
+}
+
+// Forever is the lifetime of addresses that don't expire.
+const Forever = time.Duration(1<<63 - 1)
+
+// Addr is one address of a link.
+type Addr struct {
+	Link   string       `json:"link"`
+	Prefix netip.Prefix `json:"prefix"` // address and length
+	// Peer is the other end's prefix where that is not the own one.
+	Peer      netip.Prefix `json:"peer,omitzero"`
+	Broadcast netip.Addr   `json:"broadcast,omitzero"`
+	Label     string       `json:"label,omitempty"`
+	Scope     int          `json:"scope"`
+	// NoPrefixRoute: the kernel makes no route for the prefix.
+	NoPrefixRoute bool `json:"no_prefix_route,omitempty"`
+	// ManageTempAddr: privacy addresses are made from it.
+	ManageTempAddr bool `json:"manage_temp_addr,omitempty"`
+	// Temporary: the kernel made it as a privacy address (RFC 8981).
+	Temporary bool `json:"temporary,omitempty"`
+	// Preferred and Valid are the remaining lifetimes, Forever if unlimited.
+	// A preferred lifetime of 0 is a deprecated address.
+	Preferred time.Duration `json:"preferred"`
+	Valid     time.Duration `json:"valid"`
+}
+
+// finite reports whether the address expires.
+func (a Addr) finite() bool { return a.Valid != Forever }
+
+// Route is a route whose next hops leave through one link.
+type Route struct {
+	Link     string       `json:"link"`
+	Family   int          `json:"family"` // 4 or 6
+	Table    int          `json:"table"`
+	Type     int          `json:"type"`
+	Dst      netip.Prefix `json:"dst"` // 0.0.0.0/0 or ::/0 is the default route
+	Via      netip.Addr   `json:"via,omitzero"`
+	OnLink   bool         `json:"onlink,omitempty"`
+	Source   netip.Addr   `json:"source,omitzero"` // preferred source address
+	Metric   int          `json:"metric"`
+	TOS      int          `json:"tos,omitempty"`
+	Scope    int          `json:"scope"`
+	Protocol int          `json:"protocol"`
+	MTU      int          `json:"mtu,omitempty"`
+	AdvMSS   int          `json:"advmss,omitempty"`
+	HopLimit int          `json:"hop_limit,omitempty"`
+}
+
+// isDefault reports whether the route is a default route of the main table.
+func (r Route) isDefault() bool { return r.Dst.Bits() == 0 && r.Table == mainTable }
+
+// Neighbor is an entry of the neighbour table.
+type Neighbor struct {
+	Link string     `json:"link"`
+	IP   netip.Addr `json:"ip"`
+	MAC  slaac.MAC  `json:"mac"`
+	// Permanent entries are kept; others are hints that save a resolution.
+	Permanent bool `json:"permanent,omitempty"`
+}
+
+// Numbers of rtnetlink(7) that the pure code needs on every system.
+const (
+	mainTable      = 254
+	protocolKernel = 2
+	protocolRA     = 9
+	scopeLink      = 253
+)
+
+// addrID is what makes an address one that can exist once.
+type addrID struct {
+	link         string
+	prefix, peer netip.Prefix
+}
+
+func (a Addr) id() addrID { return addrID{a.Link, a.Prefix, a.Peer} }
+
+// same reports whether two addresses mean the same; remaining lifetimes count
+// down by themselves.
+func (a Addr) same(b Addr) bool {
+	norm := func(a Addr) Addr {
+		if a.finite() {
+			a.Valid = 0
+		}
+		if a.Preferred != 0 && a.Preferred != Forever {
+			a.Preferred = 1
+		}
+		return a
+	}
+	return norm(a) == norm(b)
+}
+
+// routeID is what the kernel replaces a route by.
+type routeID struct {
+	family, table, metric, tos int
+	dst                        netip.Prefix
+}
+
+func (r Route) id() routeID { return routeID{r.Family, r.Table, r.Metric, r.TOS, r.Dst} }
+
+// sort brings lists into their one order.
+func (s *State) sort() {
+	byAddr := func(a, b Addr) int {
+		return cmp.Or(cmp.Compare(a.Link, b.Link), a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()))
+	}
+	slices.SortStableFunc(s.Addrs, byAddr)
+	slices.SortStableFunc(s.Retiring, byAddr)
+	byRoute := func(a, b Route) int {
+		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Table, b.Table), cmp.Compare(a.Metric, b.Metric),
+			// Longer prefixes first: a gateway's own route before the routes over it.
+			cmp.Compare(b.Dst.Bits(), a.Dst.Bits()), a.Dst.Addr().Compare(b.Dst.Addr()), a.Via.Compare(b.Via), cmp.Compare(a.Link, b.Link))
+	}
+	slices.SortStableFunc(s.Routes, byRoute)
+	slices.SortStableFunc(s.Elsewhere, byRoute)
+	slices.SortStableFunc(s.Neighbors, func(a, b Neighbor) int {
+		return cmp.Or(cmp.Compare(a.Link, b.Link), a.IP.Compare(b.IP))
+	})
+}
+
+// link returns the state's link of a name.
+func (s State) link(name string) (Link, bool) {
+	for _, l := range s.Links {
+		if l.Name == name {
+			return l, true
+		}
+	}
+	return Link{}, false
+}
