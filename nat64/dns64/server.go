@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sixhost/sixhost/internal/dnsmsg"
+	"github.com/sixhost/sixhost/internal/limit"
 	"github.com/sixhost/sixhost/internal/netns"
 )
 
@@ -20,8 +21,8 @@ type Server struct {
 	tcp      []net.Listener
 	home     *netns.Home
 	resolver *resolver
-	queries  *limiter
-	conns    *limiter
+	queries  *limit.Limiter
+	conns    *limit.Limiter
 	stats    counters
 	ran      atomic.Bool
 	// hangUp closes the sockets, once.
@@ -59,8 +60,8 @@ func New(cfg Config) (*Server, error) {
 		home:    home,
 		udp:     append([]net.PacketConn(nil), cfg.PacketConns...),
 		tcp:     append([]net.Listener(nil), cfg.Listeners...),
-		queries: newLimiter(cfg.MaxQueries, cfg.MaxQueriesPerClient),
-		conns:   newLimiter(cfg.MaxConns, cfg.MaxConnsPerClient),
+		queries: limit.New(cfg.MaxQueries, cfg.MaxQueriesPerClient),
+		conns:   limit.New(cfg.MaxConns, cfg.MaxConnsPerClient),
 	}
 	s.hangUp = sync.OnceValue(s.closeSockets)
 	for _, at := range cfg.Listen {

@@ -39,12 +39,12 @@ func (s *Server) serveTCP(l net.Listener) error {
 		case !s.allowed(client):
 			s.stats.strangers.Add(1)
 			conn.Close()
-		case !s.conns.enter(client):
+		case !s.conns.Enter(client):
 			s.stats.dropped.Add(1)
 			conn.Close()
 		default:
 			s.background(func(ctx context.Context) {
-				defer s.conns.leave(client)
+				defer s.conns.Leave(client)
 				s.serveConn(ctx, conn, client)
 			})
 		}
@@ -101,13 +101,13 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, client netip.Addr
 		case <-ctx.Done():
 			return
 		}
-		if !s.queries.enter(client) {
+		if !s.queries.Enter(client) {
 			s.stats.dropped.Add(1)
 			return
 		}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			defer s.queries.leave(client)
+			defer s.queries.Leave(client)
 			if reply := s.slow(ctx, q, nil); reply != nil {
 				write(reply)
 			}

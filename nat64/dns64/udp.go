@@ -45,14 +45,14 @@ func (s *Server) serveUDP(conn net.PacketConn) error {
 			writeTo(conn, reply, from)
 			continue
 		}
-		if !s.queries.enter(client) {
+		if !s.queries.Enter(client) {
 			s.stats.dropped.Add(1)
 			continue
 		}
 		q.raw = slices.Clone(q.raw)
 		q.reply.Query = q.raw
 		s.background(func(ctx context.Context) {
-			defer s.queries.leave(client)
+			defer s.queries.Leave(client)
 			if reply := s.slow(ctx, q, nil); reply != nil {
 				writeTo(conn, reply, from)
 			}
