@@ -1,0 +1,95 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Manager names the network manager that is in charge of a link, "" if none
+// is: a process in the calling thread's network namespace that would put its own
+// configuration back on the link, or renew what it put there.
+//
+// Processes whose network namespace may not be looked at (those of others, for
+// callers other than root) are passed over.
+func Manager(ctx context.Context, link string) (string, error) {
+	here, err := os.Stat("/proc/thread-self/ns/net")
+	if err != nil {
+		return "", fmt.Errorf("look at the own network namespace: %w", err)
+	}
+	procs, err := os.ReadDir("/proc")
+	if err != nil {
+		return "", fmt.Errorf("list processes: %w", err)
+	}
+	for _, p := range procs {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		if _, err := strconv.Atoi(p.Name()); err != nil {
+			continue
+		}
+		dir := filepath.Join("/proc", p.Name())
+		comm, err := os.ReadFile(filepath.Join(dir, "comm"))
+		if err != nil {
+			continue // it has ended
+		}
+		cmdline, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+		if err != nil || len(cmdline) == 0 {
+			continue // it has ended, or is the kernel's own
+		}
+		name := managerOf(string(comm), cmdline, link)
+		if name == "" {
+			continue
+		}
+		there, err := os.Stat(filepath.Join(dir, "ns/net"))
+		if err != nil || !os.SameFile(here, there) {
+			continue
+		}
+		if left, err := leftAlone(name, link); err != nil {
+			return "", err
+		} else if left {
+			continue
+		}
+		return name, nil
+	}
+	return "", nil
+}
+
+// leftAlone asks the manager's own notes whether it leaves the link to others.
+func leftAlone(manager, link string) (bool, error) {
+	var file, mark string
+	l, err := netlink.LinkByName(link)
+	if err != nil {
+		return false, fmt.Errorf("find %s: %w", link, err)
+	}
+	index := strconv.Itoa(l.Attrs().Index)
+	switch manager {
+	case "systemd-networkd":
+		file, mark = filepath.Join("/run/systemd/netif/links", index), "ADMIN_STATE=unmanaged"
+	case "NetworkManager":
+		file, mark = filepath.Join("/run/NetworkManager/devices", index), "managed=false"
+	default:
+		return false, nil
+	}
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		// A manager that runs and has no note yet may take the link any moment.
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read %s's notes on %s: %w", manager, link, err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if strings.TrimSpace(line) == mark {
+			return true, nil
+		}
+	}
+	return false, nil
+}
