@@ -1,0 +1,53 @@
+// Package gateway is a NAT64 gateway for the guests of one host: their packets
+// to the NAT64 prefix leave for the IPv4 Internet behind the host's own IPv4
+// address.
+//
+// One persistent layer-3 TUN device stands between two routings of the kernel.
+// The NAT64 prefix and a private IPv4 pool are routed to it; each guest address
+// gets one address of the pool; what the guest sends is translated (RFC 7915)
+// and comes back out of the device as IPv4 from that address, which the
+// kernel's own masquerade puts behind the host's address. Ports, timeouts and
+// the state of connections stay the kernel's.
+//
+//	guest --IPv6--> routing --> nat64 --> translator --> nat64 --IPv4--> masquerade --> Internet
+//
+// Setting the host up and serving are apart. [Capture], [Config.State] and
+// [Plan] are about device, routes, forwarding and the nftables table
+// "inet sixhost_nat64", which outlive any process; running such a plan needs
+// CAP_NET_ADMIN over the network namespace of the calling thread. [New] attaches
+// to the device in the calling goroutine's namespace, and [Gateway.Run]
+// translates until its context ends. While no process serves, packets to the
+// device are lost; sessions survive a restart, because a guest's pool address
+// follows from its own and the kernel keeps the connections' state.
+//
+// # Who may reach what
+//
+// Sources are guests only. Destinations that are no hosts of the public
+// Internet are refused with ICMPv6 "administratively prohibited", by the
+// translator and again by nftables: see [Config.Denied]. So are the host's own
+// IPv4 addresses. Nothing from outside reaches a guest but answers, and no
+// packet with a pool address leaves the host.
+//
+// # Mappings
+//
+// A mapping is made by a guest's first packet. It prefers the pool address that
+// a hash of the guest's address names, and takes the next free one if that is
+// another's. Mappings don't expire while the pool has room, so none is ever
+// shorter than the kernel's timers (five days for an established TCP
+// connection). When the pool is full the one idle for longest is given to the
+// newcomer, with the kernel's connections of the old owner ended first, if it
+// has been idle for ten minutes; else the newcomer is told "address
+// unreachable", so a guest that invents addresses can take none that are in
+// use. Addresses in [Config.Known] keep theirs for good.
+//
+// # Limits
+//
+// Fragmented ICMP messages (a ping of more than the MTU) are not translated,
+// see package siit. The pool is the only limit to how many addresses one guest
+// can use.
+//
+// What can't be served is a *plan.Refusal that matches one of this package's
+// errors. Deciding, planning and the mapping are pure and build everywhere; on
+// other systems than Linux the rest returns errors matching
+// errors.ErrUnsupported.
+package gateway

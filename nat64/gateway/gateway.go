@@ -1,0 +1,157 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Gateway translates packets between the guests and IPv4.
+type Gateway struct {
+	log    *slog.Logger
+	config Config
+	table  *table
+	mapper *mapper
+	host   host
+	queues []*queue
+
+	// closers end the queues; closed once.
+	closers []closer
+}
+
+// closer is a queue's end of the device.
+type closer interface {
+	Close() error
+	SetReadDeadline(t time.Time) error
+}
+
+// host is what the gateway has to ask and tell the kernel while it serves.
+type host interface {
+	// neighbours are the addresses seen on the guests' link.
+	neighbours() ([]netip.Addr, error)
+	// source is the host's address that guests in a prefix see.
+	source(netip.Prefix) (netip.Addr, error)
+	// forget ends the connections of a pool address.
+	forget(pool netip.Addr) error
+	Close() error
+}
+
+// start fills a new Gateway's table.
+func (g *Gateway) start(now time.Time) {
+	g.table.now.Store(now.Unix())
+	for _, a := range g.config.Known {
+		g.table.assign(a, true)
+	}
+	// Guests that were there before a restart may wait for data without sending
+	// anything: they need their mapping before they speak.
+	seen, err := g.host.neighbours()
+	if err != nil {
+		g.log.Warn("guests seen before are not known", "error", err)
+	}
+	slices.SortFunc(seen, netip.Addr.Compare)
+	for _, a := range seen {
+		if g.config.Guests.Contains(a) {
+			g.table.assign(a, false)
+		}
+	}
+	g.findSource()
+}
+
+func (g *Gateway) findSource() {
+	a, err := g.host.source(g.config.Guests)
+	if err != nil {
+		g.log.Debug("no address of the host's for ICMP errors", "error", err)
+		return
+	}
+	g.mapper.setOwn6(a)
+}
+
+func (g *Gateway) forget(pool netip.Addr) {
+	if err := g.host.forget(pool); err != nil {
+		g.log.Warn("connections of a reused pool address not ended", "address", pool, "error", err)
+	}
+}
+
+// Run translates until ctx ends, and then returns nil and lets go of the
+// device, which stays. It can be called once.
+func (g *Gateway) Run(ctx context.Context) error {
+	defer g.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	errs := make([]error, len(g.queues))
+	for i, q := range g.queues {
+		wg.Go(func() {
+			defer cancel()
+			if err := q.serve(); !errors.Is(err, os.ErrDeadlineExceeded) {
+				errs[i] = fmt.Errorf("read from %s: %w", g.config.Device, err)
+			}
+		})
+	}
+	wg.Go(func() { g.keepTime(ctx) })
+	<-ctx.Done()
+	for _, c := range g.closers {
+		// A deadline in the past ends the read that is under way.
+		if err := c.SetReadDeadline(time.Unix(1, 0)); err != nil {
+			c.Close()
+		}
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// keepTime moves the table's clock, and follows the host's address now and then.
+func (g *Gateway) keepTime(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			g.table.now.Store(now.Unix())
+		}
+		if n%10 == 0 {
+			g.findSource()
+		}
+	}
+}
+
+// Close lets go of the device without Run.
+func (g *Gateway) Close() error {
+	var errs []error
+	for _, c := range g.closers {
+		if err := c.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+			errs = append(errs, fmt.Errorf("close %s: %w", g.config.Device, err))
+		}
+	}
+	if err := g.host.Close(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Stats returns the counts so far. It may be called at any time.
+func (g *Gateway) Stats() Stats {
+	s := Stats{Mappings: g.table.count(), Capacity: int(g.table.slots)}
+	for _, q := range g.queues {
+		q.counts.addTo(&s)
+	}
+	return s
+}
+
+// Mapped returns the pool address of a guest that has one.
+func (g *Gateway) Mapped(guest netip.Addr) (netip.Addr, bool) {
+	g.table.mu.RLock()
+	defer g.table.mu.RUnlock()
+	if m := g.table.guests[guest]; m != nil {
+		return m.pool, true
+	}
+	return netip.Addr{}, false
+}

@@ -1,0 +1,102 @@
+package gateway
+
+import (
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/sixhost/sixhost/nat64"
+	"github.com/sixhost/sixhost/nat64/siit"
+)
+
+// mapper decides who may talk to whom, and by which address.
+type mapper struct {
+	prefix nat64.Prefix
+	guests netip.Prefix
+	table  *table
+	denied blocks
+	// own6 is the host's address that guests know, for errors without a better
+	// source.
+	own6 atomic.Pointer[netip.Addr]
+}
+
+var _ siit.Mapper = (*mapper)(nil)
+
+func newMapper(c Config, t *table) *mapper {
+	m := &mapper{prefix: c.Prefix, guests: c.Guests, table: t, denied: newBlocks(c.deniedBlocks())}
+	m.setOwn6(netip.Addr{})
+	return m
+}
+
+// setOwn6 sets the source of the gateway's own errors. Without one, the
+// gateway's own address of the pool stands in, embedded in the prefix.
+func (m *mapper) setOwn6(a netip.Addr) {
+	if !a.IsValid() {
+		a = m.prefix.Embed(m.table.own())
+	}
+	m.own6.Store(&a)
+}
+
+// To4 implements siit.Mapper: guests become their pool address, the prefix what
+// it stands for.
+func (m *mapper) To4(v6 netip.Addr, role siit.Role) (netip.Addr, siit.Reason) {
+	switch role {
+	case siit.Source:
+		if !m.guests.Contains(v6) {
+			return netip.Addr{}, siit.NotMapped
+		}
+		if a, ok := m.table.assign(v6, false); ok {
+			return a, siit.Translated
+		}
+		return netip.Addr{}, siit.Unreachable
+	case siit.ErrorSource:
+		if m.guests.Contains(v6) {
+			if a, ok := m.table.lookup4(v6); ok {
+				return a, siit.Translated
+			}
+		}
+		// The host itself, or a router behind it: RFC 6791.
+		return m.table.own(), siit.Translated
+	case siit.InnerDestination:
+		// The packet in error was on its way to a guest that has a mapping.
+		if m.guests.Contains(v6) {
+			if a, ok := m.table.lookup4(v6); ok {
+				return a, siit.Translated
+			}
+		}
+		return netip.Addr{}, siit.NotMapped
+	}
+	v4, ok := m.prefix.Extract(v6)
+	if !ok {
+		return netip.Addr{}, siit.NotMapped
+	}
+	if m.denied.contain(v4) {
+		return netip.Addr{}, siit.Denied
+	}
+	return v4, siit.Translated
+}
+
+// To6 implements siit.Mapper, the other way round. What comes from outside is
+// never answered: it gets here only as an answer itself.
+func (m *mapper) To6(v4 netip.Addr, role siit.Role) (netip.Addr, siit.Reason) {
+	switch role {
+	case siit.Destination, siit.InnerSource:
+		if !m.table.pool.Contains(v4) {
+			return netip.Addr{}, siit.NotMapped
+		}
+		if a, ok := m.table.lookup6(v4); ok {
+			return a, siit.Translated
+		}
+		return netip.Addr{}, siit.NotMapped
+	case siit.ErrorSource:
+		// Routers often have private addresses. Their errors, path MTUs among
+		// them, must get through; their address need not.
+		if m.denied.contain(v4) {
+			return *m.own6.Load(), siit.Translated
+		}
+	default:
+		if m.denied.contain(v4) {
+			return netip.Addr{}, siit.NotMapped
+		}
+	}
+	return m.prefix.Embed(v4), siit.Translated
+}

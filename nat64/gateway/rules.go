@@ -1,0 +1,91 @@
+package gateway
+
+import "github.com/sixhost/sixhost/internal/nft"
+
+// TableName is the nftables table, of family inet.
+const TableName = "sixhost_nat64"
+
+// setDenied names the set of refused destinations.
+const setDenied = "denied"
+
+// Names of the table's counters.
+const (
+	counterSpoofed  = "spoofed"  // addresses of ours from where they can't be
+	counterStranger = "stranger" // who is not a guest, to or from the NAT64 prefix
+	counterDenied   = "denied"   // destinations that are refused, the second time
+	counterHost     = "host"     // the host's own IPv4 addresses
+	counterInvalid  = "invalid"  // what conntrack can't place
+	counterInbound  = "inbound"  // from outside, unasked
+	counterPlain    = "plain"    // IPv4 that guests try to send by themselves
+	counterLeak     = "leak"     // pool addresses on their way out
+)
+
+// Priorities of netfilter's hooks (NF_IP_PRI_*).
+const (
+	priRaw    = -300
+	priFilter = 0
+	priSrcNAT = 100
+	priLast   = 300
+)
+
+// rules are the wall around the translator. They hold by themselves: also with
+// a translator that is wrong, or none. c has its defaults.
+func (c Config) rules() *nft.Table {
+	in, out := nft.IIFName(c.Device), nft.OIFName(c.Device)
+	notIn, notOut := nft.Invert(in), nft.Invert(out)
+	fromPool, toPool := nft.Saddr(c.Pool), nft.Daddr(c.Pool)
+	v4, v6 := nft.Protocol(nft.EthIPv4), nft.Protocol(nft.EthIPv6)
+	prefix := c.Prefix.Prefix()
+	answers := nft.CTState(nft.Established | nft.Related)
+	drop := func(comment, counter string, match ...nft.Expr) nft.Rule {
+		return nft.NewRule(comment, append(match, nft.CountIn(counter), nft.Drop())...)
+	}
+	refuse := func(comment, counter string, match ...nft.Expr) nft.Rule {
+		return nft.NewRule(comment, append(match, nft.CountIn(counter), nft.Reject())...)
+	}
+	chain := func(name, hook string, priority int32, rules ...nft.Rule) nft.Chain {
+		return nft.Chain{Name: name, Type: "filter", Hook: hook, Priority: priority, Policy: "accept", Rules: rules}
+	}
+
+	forward := []nft.Rule{
+		drop("only guests use NAT64", counterStranger, out, v6, nft.Invert(nft.IIFName(c.GuestLink))),
+		drop("guests have guests' addresses", counterStranger, out, nft.Invert(nft.Saddr(c.Guests))),
+		drop("nothing but the prefix is translated", counterStranger, out, nft.Invert(nft.Daddr(prefix))),
+		drop("translated packets go to guests", counterStranger, in, v6, nft.Invert(nft.OIFName(c.GuestLink))),
+		drop("and to no other addresses", counterStranger, in, nft.Invert(nft.Daddr(c.Guests))),
+		drop("translated packets come from the pool", counterSpoofed, in, nft.Invert(fromPool)),
+		refuse("destinations that are refused", counterDenied, in, nft.In(nft.KindIPDaddr, setDenied)),
+		drop("conntrack can't place it, so it would not be masqueraded", counterInvalid, in, v4, nft.CTState(nft.Invalid)),
+		drop("nothing comes in unasked", counterInbound, out, v4, nft.Invert(answers)),
+		drop("forwarding is for NAT64 only", counterPlain, v4, nft.IIFName(c.GuestLink), nft.OIFName(c.GuestLink)),
+	}
+	if c.Uplink != c.GuestLink {
+		forward = append(forward, drop("forwarding is for NAT64 only", counterPlain, v4, nft.IIFName(c.GuestLink), nft.OIFName(c.Uplink)))
+	}
+	return &nft.Table{
+		Family:   nft.INet,
+		Name:     TableName,
+		Counters: []string{counterSpoofed, counterStranger, counterDenied, counterHost, counterInvalid, counterInbound, counterPlain, counterLeak},
+		Sets:     []nft.Set{nft.PrefixSet(setDenied, nft.IPv4Addr, c.deniedBlocks()...)},
+		Chains: []nft.Chain{
+			chain("prerouting", "prerouting", priRaw,
+				drop("the pool is behind the device only", counterSpoofed, notIn, fromPool),
+				drop("and so is the NAT64 prefix", counterSpoofed, notIn, nft.Saddr(prefix)),
+			),
+			chain("input", "input", priFilter,
+				refuse("the host's own IPv4 addresses", counterHost, in, v4, nft.FibDaddr("local")),
+				drop("nor its broadcasts", counterHost, in, v4),
+			),
+			chain("forward", "forward", priFilter, forward...),
+			chain("output", "output", priFilter,
+				drop("the host has no business with the pool but errors", counterInbound, out, toPool, nft.Invert(answers)),
+			),
+			{Name: "source_nat", Type: "nat", Hook: "postrouting", Priority: priSrcNAT, Policy: "accept", Rules: []nft.Rule{
+				nft.NewRule("guests leave behind the host's address", notOut, fromPool, nft.Masquerade()),
+			}},
+			chain("no_leaks", "postrouting", priLast,
+				drop("no pool address leaves", counterLeak, notOut, fromPool),
+			),
+		},
+	}
+}

@@ -1,0 +1,57 @@
+package gateway
+
+import (
+	"sync/atomic"
+
+	"github.com/sixhost/sixhost/nat64/siit"
+)
+
+// Stats are counts since New.
+type Stats struct {
+	// To4 are packets from guests, To6 those to guests.
+	To4, To6 Direction
+	// Answered are ICMP errors sent about packets that were not translated,
+	// Withheld those that the rate limit held back.
+	Answered, Withheld uint64
+	// Unknown are packets of neither IP version, and those the kernel would not
+	// take back.
+	Unknown, Failed uint64
+	// Mappings in use, of the Capacity that the pool has room for.
+	Mappings, Capacity int
+}
+
+// Direction counts one direction.
+type Direction struct {
+	// Packets and Octets that arrived and were translated, as they arrived.
+	Packets, Octets uint64
+	// Dropped by reason; Dropped[siit.Translated] is always zero.
+	Dropped [siit.Reasons]uint64
+}
+
+// counts is what one queue counts; only its goroutine writes.
+type counts struct {
+	to4, to6                            directionCounts
+	answered, withheld, unknown, failed atomic.Uint64
+}
+
+type directionCounts struct {
+	packets, octets atomic.Uint64
+	dropped         [siit.Reasons]atomic.Uint64
+}
+
+func (d *directionCounts) addTo(s *Direction) {
+	s.Packets += d.packets.Load()
+	s.Octets += d.octets.Load()
+	for i := range d.dropped {
+		s.Dropped[i] += d.dropped[i].Load()
+	}
+}
+
+func (c *counts) addTo(s *Stats) {
+	c.to4.addTo(&s.To4)
+	c.to6.addTo(&s.To6)
+	s.Answered += c.answered.Load()
+	s.Withheld += c.withheld.Load()
+	s.Unknown += c.unknown.Load()
+	s.Failed += c.failed.Load()
+}

@@ -1,0 +1,179 @@
+package gateway
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// reuseAfter is how long a mapping must have been idle to be given away when
+// the pool is full: longer than the kernel's timers for everything but
+// established TCP (conntrack's 180 s for a UDP stream).
+const reuseAfter = 10 * time.Minute
+
+// mapping joins a guest's address to one of the pool's.
+type mapping struct {
+	guest netip.Addr
+	pool  netip.Addr
+	// last is when a packet used it, in seconds of the table's clock.
+	last   atomic.Int64
+	pinned bool
+}
+
+// table holds the mappings. Its methods may be called from several goroutines.
+type table struct {
+	pool  netip.Prefix
+	base  uint32 // the pool's first address
+	slots uint32 // how many guests it has room for
+	// now is the time in seconds, set from outside: packets are many, clocks
+	// slow.
+	now atomic.Int64
+	// onReuse is called, with the table locked, before a pool address changes
+	// hands.
+	onReuse func(pool netip.Addr)
+
+	mu     sync.RWMutex
+	guests map[netip.Addr]*mapping
+	owners map[uint32]*mapping // by slot
+}
+
+// The pool's first address is the network's, the second the gateway's own, the
+// last the broadcast.
+const (
+	ownAddr   = 1
+	firstSlot = 2
+	reserved  = 3
+)
+
+func newTable(pool netip.Prefix, onReuse func(netip.Addr)) *table {
+	b := pool.Addr().As4()
+	return &table{
+		pool:    pool,
+		base:    binary.BigEndian.Uint32(b[:]),
+		slots:   uint32(1)<<(32-pool.Bits()) - reserved,
+		onReuse: onReuse,
+		guests:  make(map[netip.Addr]*mapping),
+		owners:  make(map[uint32]*mapping),
+	}
+}
+
+func (t *table) addr(n uint32) netip.Addr {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], t.base+n)
+	return netip.AddrFrom4(b)
+}
+
+// own is the gateway's own address in the pool: the source of ICMP errors that
+// have no better one.
+func (t *table) own() netip.Addr { return t.addr(ownAddr) }
+
+// lookup4 returns the pool address of a guest that has one.
+func (t *table) lookup4(guest netip.Addr) (netip.Addr, bool) {
+	t.mu.RLock()
+	m := t.guests[guest]
+	t.mu.RUnlock()
+	if m == nil {
+		return netip.Addr{}, false
+	}
+	t.touch(m)
+	return m.pool, true
+}
+
+// lookup6 returns the guest behind a pool address.
+func (t *table) lookup6(pool netip.Addr) (netip.Addr, bool) {
+	b := pool.As4()
+	t.mu.RLock()
+	m := t.owners[binary.BigEndian.Uint32(b[:])-t.base-firstSlot]
+	t.mu.RUnlock()
+	if m == nil {
+		return netip.Addr{}, false
+	}
+	t.touch(m)
+	return m.guest, true
+}
+
+func (t *table) touch(m *mapping) {
+	// Written once a second at most, so that queues don't fight for the line.
+	if now := t.now.Load(); m.last.Load() != now {
+		m.last.Store(now)
+	}
+}
+
+// assign returns the pool address of a guest, and gives it one if it has none.
+// ok is false when the pool is full of mappings in use.
+func (t *table) assign(guest netip.Addr, pin bool) (pool netip.Addr, ok bool) {
+	if a, ok := t.lookup4(guest); ok && !pin {
+		return a, true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if m := t.guests[guest]; m != nil {
+		m.pinned = m.pinned || pin
+		return m.pool, true
+	}
+	slot, ok := t.place(guest)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	m := &mapping{guest: guest, pool: t.addr(slot + firstSlot), pinned: pin}
+	m.last.Store(t.now.Load())
+	t.guests[guest], t.owners[slot] = m, m
+	return m.pool, true
+}
+
+// place finds a slot: the one the guest's address names, the next free one, or
+// the one idle for longest.
+func (t *table) place(guest netip.Addr) (uint32, bool) {
+	want := preferred(guest, t.slots)
+	if uint32(len(t.owners)) < t.slots {
+		for i := range t.slots {
+			if slot := (want + i) % t.slots; t.owners[slot] == nil {
+				return slot, true
+			}
+		}
+	}
+	var oldest *mapping
+	var at uint32
+	for slot, m := range t.owners {
+		if !m.pinned && (oldest == nil || m.last.Load() < oldest.last.Load()) {
+			oldest, at = m, slot
+		}
+	}
+	if oldest == nil || t.now.Load()-oldest.last.Load() < int64(reuseAfter/time.Second) {
+		return 0, false
+	}
+	if t.onReuse != nil {
+		t.onReuse(oldest.pool)
+	}
+	delete(t.guests, oldest.guest)
+	delete(t.owners, at)
+	return at, true
+}
+
+// count returns how many mappings there are.
+func (t *table) count() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.guests)
+}
+
+// preferred is the slot a guest's address names, the same after every restart.
+// Changing this function moves every guest, and ends its sessions at the next
+// upgrade. Addresses that differ little, as those of one host's guests do, land
+// apart (the mixing of SplitMix64).
+func preferred(guest netip.Addr, slots uint32) uint32 {
+	b := guest.As16()
+	h := mix(binary.BigEndian.Uint64(b[:8])) ^ binary.BigEndian.Uint64(b[8:])
+	hi, _ := bits.Mul64(mix(h), uint64(slots))
+	return uint32(hi)
+}
+
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
