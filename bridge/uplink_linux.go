@@ -66,7 +66,7 @@ func CheckPrivilege() error {
 		return fmt.Errorf("read capabilities: %w", err)
 	}
 	if data[0].Effective&(1<<unix.CAP_NET_ADMIN) == 0 {
-		return &plan.Refusal{Subject: "privileges", Reason: "changing the network needs CAP_NET_ADMIN; run this as root", Err: ErrPrivilege}
+		return &plan.Refusal{Subject: "privileges", Reason: "reading and changing the network's set-up needs CAP_NET_ADMIN; run this as root", Err: ErrPrivilege}
 	}
 	return nil
 }
