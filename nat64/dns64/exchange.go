@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/sixhost/sixhost/internal/dnsmsg"
@@ -135,7 +136,7 @@ func newQuery(q question, opts dnsmsg.QueryOptions) ([]byte, error) {
 
 // match parses a response if it belongs to the query: ID, opcode and question,
 // the spelling included where exact is set. The names in it get back the
-// canonical spelling, as far as they are compressed into the question.
+// canonical spelling.
 func match(query, b []byte, exact bool) (*dnsmsg.Msg, bool) {
 	id, response, ok := dnsmsg.Peek(b)
 	if wanted, _, _ := dnsmsg.Peek(query); !ok || !response || id != wanted {
@@ -174,8 +175,18 @@ func match(query, b []byte, exact bool) (*dnsmsg.Msg, bool) {
 	if err != nil {
 		return nil, false
 	}
-	// A server that substitutes a DNAME (RFC 6672, 2.2) carries the random
-	// spelling over into the target.
+	// A server that doesn't compress repeats the random spelling.
+	if len(m.Question) == 1 {
+		for _, section := range [][]dnsmsg.RR{m.Answer, m.Ns, m.Extra} {
+			for _, rr := range section {
+				if h := rr.Header(); strings.EqualFold(h.Name, m.Question[0].Name) {
+					h.Name = m.Question[0].Name
+				}
+			}
+		}
+	}
+	// One that substitutes a DNAME (RFC 6672, 2.2) carries it over into the
+	// target.
 	for _, rr := range m.Answer {
 		d, ok := rr.(*dnsmsg.DNAME)
 		for _, rr := range m.Answer {

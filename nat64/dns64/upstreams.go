@@ -43,11 +43,13 @@ type upstream struct {
 	probing  bool
 }
 
+// exchangeFunc puts one question to one server.
+type exchangeFunc func(ctx context.Context, to netip.AddrPort, q question) (*dnsmsg.Msg, error)
+
 // upstreams asks whichever server answers, preferring the order given.
 type upstreams struct {
-	all []*upstream
-	// exchange puts a question to one server.
-	exchange func(ctx context.Context, to netip.AddrPort, q question) (*dnsmsg.Msg, error)
+	all      []*upstream
+	exchange exchangeFunc
 	// background runs a function that may outlive the question.
 	background func(func(context.Context))
 	log        *slog.Logger
