@@ -36,9 +36,9 @@
 // shorter than the kernel's timers (five days for an established TCP
 // connection). When the pool is full the one idle for longest is given to the
 // newcomer, with the kernel's connections of the old owner ended first, if it
-// has been idle for ten minutes; else the newcomer is told "address
-// unreachable", so a guest that invents addresses can take none that are in
-// use. Addresses in [Config.Known] keep theirs for good.
+// has been idle for ten minutes, one in a second; else the newcomer is told
+// "address unreachable". So a guest that invents addresses can take none that
+// are in use. Addresses in [Config.Known] keep theirs for good.
 //
 // # Limits
 //

@@ -73,7 +73,7 @@ func newNetwork(t *testing.T) *network {
 	snooping := false
 	on(n.host, func(h *netlink.Handle) error {
 		return errors.Join(
-			h.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}, MulticastSnooping: &snooping}),
+			h.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0", HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 1}}, MulticastSnooping: &snooping}),
 			up(h, "br0"),
 		)
 	})
@@ -194,9 +194,12 @@ func (n *network) apply(t *testing.T) int {
 }
 
 // serve runs a gateway until stop is called or the test ends.
-func (n *network) serve(t *testing.T) (g *Gateway, stop func()) {
+func (n *network) serve(t *testing.T, change ...func(*Gateway)) (g *Gateway, stop func()) {
 	t.Helper()
 	nstest.Do(t, n.host, func() (err error) { g, err = New(n.cfg); return err })
+	for _, f := range change {
+		f(g)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- g.Run(ctx) }()

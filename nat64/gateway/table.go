@@ -38,6 +38,8 @@ type table struct {
 	mu     sync.RWMutex
 	guests map[netip.Addr]*mapping
 	owners map[uint32]*mapping // by slot
+	// searched is the second in which the idlest mapping was last looked for.
+	searched int64
 }
 
 // The pool's first address is the network's, the second the gateway's own, the
@@ -135,6 +137,14 @@ func (t *table) place(guest netip.Addr) (uint32, bool) {
 			}
 		}
 	}
+	// The search goes through the whole table, and ending connections through
+	// the kernel's: once a second, or a guest that invents addresses could keep
+	// everybody waiting.
+	now := t.now.Load()
+	if t.searched == now {
+		return 0, false
+	}
+	t.searched = now
 	var oldest *mapping
 	var at uint32
 	for slot, m := range t.owners {
@@ -142,7 +152,7 @@ func (t *table) place(guest netip.Addr) (uint32, bool) {
 			oldest, at = m, slot
 		}
 	}
-	if oldest == nil || t.now.Load()-oldest.last.Load() < int64(reuseAfter/time.Second) {
+	if oldest == nil || now-oldest.last.Load() < int64(reuseAfter/time.Second) {
 		return 0, false
 	}
 	if t.onReuse != nil {

@@ -79,6 +79,12 @@ func TestTable(t *testing.T) {
 	if g, _ := tab.lookup6(a); g != guestN(100) {
 		t.Errorf("%s leads to %s", a, g)
 	}
+	tab.now.Store(1000 + 601)
+	for n := range uint64(13) {
+		if n != 0 {
+			tab.lookup4(guestN(n))
+		}
+	}
 	if _, ok := tab.assign(guestN(5), false); ok {
 		t.Error("the pinned guest's address was given away")
 	}
@@ -88,6 +94,26 @@ func TestTable(t *testing.T) {
 	for _, s := range []string{"10.9.8.0", "10.9.8.1", "10.9.8.15", "10.9.7.255", "0.0.0.0"} {
 		if g, ok := tab.lookup6(netip.MustParseAddr(s)); ok {
 			t.Errorf("%s leads to %s", s, g)
+		}
+	}
+}
+
+// One mapping changes hands in a second, however many newcomers there are.
+func TestReuseIsSlow(t *testing.T) {
+	tab := newTable(netip.MustParsePrefix("10.9.8.0/24"), nil)
+	for n := range uint64(253) {
+		tab.assign(guestN(n), false)
+	}
+	for now := int64(10000); now < 10010; now++ {
+		tab.now.Store(now)
+		got := 0
+		for n := range uint64(1000) {
+			if _, ok := tab.assign(guestN(uint64(now)*1000+n), false); ok {
+				got++
+			}
+		}
+		if got != 1 {
+			t.Errorf("%d newcomers in one second", got)
 		}
 	}
 }

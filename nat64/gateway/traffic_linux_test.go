@@ -21,6 +21,7 @@ import (
 
 	"github.com/sixhost/sixhost/internal/netns"
 	"github.com/sixhost/sixhost/internal/nstest"
+	"github.com/sixhost/sixhost/nat64"
 	"github.com/sixhost/sixhost/nat64/siit"
 )
 
@@ -165,7 +166,7 @@ func TestRefusedDestinations(t *testing.T) {
 	n := newNetwork(t)
 	n.cfg.Denied = prefixes("203.0.114.128/25")
 	n.apply(t)
-	g, _ := n.serve(t)
+	g, stop := n.serve(t)
 	for _, dst := range []string{
 		"192.0.2.1", "198.51.100.1", "203.0.113.1", // documentation
 		"10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", // private and shared
@@ -188,9 +189,8 @@ func TestRefusedDestinations(t *testing.T) {
 		t.Error("it was not the kernel")
 	}
 	// The second wall stands by itself: a translator that refuses nothing.
-	for i := range g.queues {
-		g.queues[i].m.denied = nil
-	}
+	stop()
+	g, _ = n.serve(t, func(g *Gateway) { g.mapper.denied = nil })
 	if _, m := icmp6(t, n.guest, "64:ff9b::192.0.2.1", 10, 5*time.Second); m == nil || m.Type != ipv6.ICMPTypeDestinationUnreachable || m.Code != 1 {
 		t.Errorf("without the translator's refusal: %+v", m)
 	}
@@ -453,5 +453,36 @@ func TestStatsReasons(t *testing.T) {
 	icmp6(t, n.guest, "64:ff9b::10.0.0.1", 10, 5*time.Second)
 	if s := g.Stats(); s.To4.Dropped[siit.Denied] != 1 || s.Answered != 1 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A host whose guests' bridge has no NIC.
+func TestUplinkApart(t *testing.T) {
+	n := newNetwork(t)
+	n.cfg.Uplink = "enp2s0"
+	nstest.Output(t, n.host, "ip", "link", "set", "enp2s0", "nomaster")
+	nstest.Output(t, n.host, "ip", "addr", "del", testHost4+"/32", "dev", "br0")
+	nstest.Output(t, n.host, "ip", "addr", "add", testHost4+"/32", "dev", "enp2s0")
+	routeIn(t, n.host, "enp2s0", "0.0.0.0/0", testRouter, 0)
+	n.apply(t)
+	n.serve(t)
+	n.fetch(t, 1<<20)
+}
+
+// Another prefix, of another length, may lead to private networks.
+func TestPrivateByOwnPrefix(t *testing.T) {
+	n := newNetwork(t)
+	n.cfg.Prefix, n.cfg.AllowPrivate = nat64.LocalUse(), true
+	n.apply(t)
+	n.serve(t)
+	nstest.Output(t, n.web, "ip", "addr", "add", "10.5.5.5/32", "dev", "lo")
+	ping := func(v4 string) (netip.Addr, *icmp.Message) {
+		return icmp6(t, n.guest, nat64.LocalUse().Embed(netip.MustParseAddr(v4)).String(), 100, 5*time.Second)
+	}
+	if _, m := ping("10.5.5.5"); m == nil || m.Type != ipv6.ICMPTypeEchoReply {
+		t.Errorf("private network: %+v", m)
+	}
+	if _, m := ping("10.64.5.5"); m == nil || m.Type != ipv6.ICMPTypeDestinationUnreachable {
+		t.Errorf("pool: %+v", m)
 	}
 }
