@@ -1,0 +1,91 @@
+package persist
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/sixhost/sixhost/plan"
+)
+
+// unit is the systemd unit of the program that serves the guests.
+//
+// It may change the network and nothing else: it is root without the rights of
+// root. /proc/sys has to stay writable for it, and so does the folder of open
+// changes, which must outlive the service.
+func (c Config) unit() ([]byte, error) {
+	command := ""
+	for _, p := range []struct{ name, path string }{{"executable", c.Executable}, {"configuration file", c.ConfigFile}} {
+		if p.path == "" {
+			continue
+		}
+		if !path.IsAbs(p.path) || strings.ContainsAny(p.path, "\n\r") {
+			return nil, &plan.Refusal{Subject: p.name, Reason: fmt.Sprintf("the unit needs an absolute path, not %q", p.path), Err: ErrPath}
+		}
+	}
+	command = unitWord(c.Executable) + " run"
+	if c.ConfigFile != "" {
+		command += " -f " + unitWord(c.ConfigFile)
+	}
+	return []byte(header + `
+[Unit]
+Description=IPv4 Internet, addresses and names for IPv6-only guests
+Documentation=https://github.com/sixhost/sixhost
+Wants=network-online.target
+After=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart=` + command + `
+Restart=on-failure
+RestartSec=2
+LimitNOFILE=1048576
+RuntimeDirectory=sixhost
+RuntimeDirectoryMode=0700
+RuntimeDirectoryPreserve=yes
+
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=read-only
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+PrivateTmp=yes
+DevicePolicy=closed
+DeviceAllow=/dev/net/tun rw
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+UMask=0077
+
+[Install]
+WantedBy=multi-user.target
+`), nil
+}
+
+// unitWord quotes a word of a command line (systemd.service(5)): specifiers
+// begin with a percent sign, variables with a dollar sign.
+func unitWord(s string) string {
+	s = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "%", "%%", "$", "$$").Replace(s)
+	return `"` + s + `"`
+}
+
+// passing reports whether a path is in a folder that a reboot empties, or that
+// the unit has one of its own of.
+func passing(p string) bool {
+	for _, dir := range []string{"/tmp/", "/var/tmp/", "/run/", "/dev/", "/proc/"} {
+		if strings.HasPrefix(path.Clean(p), dir) {
+			return true
+		}
+	}
+	return false
+}
