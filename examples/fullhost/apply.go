@@ -1,0 +1,237 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/sixhost/sixhost/plan"
+	"github.com/sixhost/sixhost/plan/rollback"
+)
+
+// apply runs the apply phase under a watchdog and waits for somebody to
+// confirm that the host is still reachable.
+func (a app) apply(ctx context.Context, args []string) error {
+	var (
+		path   string
+		within time.Duration
+	)
+	if err := a.flags("apply", args, func(fs *flag.FlagSet) {
+		configFlag(fs, &path)
+		fs.DurationVar(&within, "confirm-within", 0, "take everything back unless confirmed in this time; default 120s or the file's confirm_within")
+	}); err != nil {
+		return err
+	}
+	c, err := loadConfig(path)
+	if err != nil {
+		return err
+	}
+	if within < 0 {
+		return usageError{fmt.Sprintf("apply: -confirm-within: want a length of time above zero, not %s", within)}
+	}
+	if within > 0 {
+		c.ConfirmWithin = within
+	}
+	if err := checkPrivilege(); err != nil {
+		return err
+	}
+	// A change that was cut off with all its processes is taken back before
+	// the next one is thought about.
+	restored, err := a.guard.Recover(ctx, c.StateDir)
+	if err != nil {
+		return fmt.Errorf("recover from an earlier change: %w", err)
+	}
+	if restored {
+		fmt.Fprintln(a.stdout, "An earlier change was cut off; the network from before it is back.")
+	}
+	ch, err := prepare(ctx, c)
+	if err != nil {
+		return err
+	}
+	ch.host.describe(a.stdout)
+	if err := ch.plan.WriteText(a.stdout); err != nil {
+		return err
+	}
+	if ch.plan.Phase(plan.Apply).Empty() {
+		if ch.plan.Empty() {
+			return nil
+		}
+		fmt.Fprintf(a.stdout, "The apply phase is done; what is left runs with: %s\n", confirmCommand(path))
+		return nil
+	}
+	open, err := a.guard.Begin(ctx, rollback.Options{StateDir: c.StateDir, Timeout: c.ConfirmWithin}, ch.captured)
+	if err != nil {
+		return refuseBusy(err)
+	}
+	// The change's own context ends with ctx, and when the watchdog restores.
+	if err := ch.plan.Run(open.Context(), plan.Apply, func(n, of int, s plan.Step) {
+		fmt.Fprintf(a.stdout, "[%d/%d] %s\n", n, of, s.Text)
+	}); err != nil {
+		return errors.Join(err, a.takeBack(ctx, open))
+	}
+	if err := open.Applied(ctx); err != nil {
+		return errors.Join(fmt.Errorf("tell the watchdog that all steps are done: %w", err), a.takeBack(ctx, open))
+	}
+	return a.awaitConfirm(ctx, open, c, path)
+}
+
+// takeBack undoes an open change even though ctx may have ended: that is often
+// why.
+func (a app) takeBack(ctx context.Context, open *rollback.Change) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	if err := open.Undo(ctx); err != nil {
+		return fmt.Errorf("take the change back: %w", err)
+	}
+	fmt.Fprintln(a.stdout, "Everything is taken back.")
+	return nil
+}
+
+// awaitConfirm waits for Enter here, fullhost confirm elsewhere, or the end of
+// the countdown.
+func (a app) awaitConfirm(ctx context.Context, open *rollback.Change, c config, path string) error {
+	fmt.Fprintf(a.stdout, "Applied. Log in again to be sure, then run: %s\n", confirmCommand(path))
+	entered := make(chan struct{})
+	terminal := isTerminal(os.Stdin)
+	if terminal {
+		fmt.Fprintln(a.stdout, "Or press Enter here. Ctrl-C takes everything back.")
+		// The read can't be cancelled; it ends with the program.
+		go func() {
+			if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err == nil {
+				close(entered)
+			}
+		}()
+	}
+	type result struct {
+		outcome rollback.Outcome
+		err     error
+	}
+	waitCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan result, 1)
+	go func() {
+		o, err := open.Wait(waitCtx)
+		done <- result{o, err}
+	}()
+	deadline := time.Now().Add(c.ConfirmWithin)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			fmt.Fprintln(a.stdout)
+			return errors.Join(ctx.Err(), a.takeBack(ctx, open))
+		case <-entered:
+			if err := rollback.Confirm(ctx, c.StateDir); err != nil {
+				return fmt.Errorf("confirm: %w", err)
+			}
+			<-done
+			return a.finish(ctx, c)
+		case r := <-done:
+			if terminal {
+				fmt.Fprintln(a.stdout)
+			}
+			switch {
+			case r.err != nil:
+				return fmt.Errorf("wait for confirmation: %w", r.err)
+			case r.outcome == rollback.Confirmed:
+				fmt.Fprintln(a.stdout, "Confirmed from another login.")
+				return nil
+			}
+			fmt.Fprintln(a.stdout, "Not confirmed: the network from before the change is back.")
+			return statusError(1)
+		case <-tick.C:
+			if terminal {
+				fmt.Fprintf(a.stdout, "\rTaken back in %3d s ", int(time.Until(deadline).Seconds()))
+			}
+		}
+	}
+}
+
+// confirm disarms the watchdog and runs the confirm phase.
+func (a app) confirm(ctx context.Context, args []string) error {
+	var path string
+	if err := a.flags("confirm", args, func(fs *flag.FlagSet) { configFlag(fs, &path) }); err != nil {
+		return err
+	}
+	c, err := loadConfig(path)
+	if err != nil {
+		return err
+	}
+	if err := checkPrivilege(); err != nil {
+		return err
+	}
+	switch err := rollback.Confirm(ctx, c.StateDir); {
+	case errors.Is(err, rollback.ErrNoChange):
+		fmt.Fprintln(a.stdout, "No change waits for confirmation.")
+	case err != nil:
+		return fmt.Errorf("confirm: %w", err)
+	default:
+		fmt.Fprintln(a.stdout, "Confirmed: nothing will be taken back.")
+	}
+	return a.finish(ctx, c)
+}
+
+// finish runs the confirm phase of a host whose apply phase is done.
+func (a app) finish(ctx context.Context, c config) error {
+	ch, err := prepare(ctx, c)
+	if err != nil {
+		return err
+	}
+	if rest := ch.plan.Phase(plan.Apply); !rest.Empty() {
+		return &plan.Refusal{Subject: "confirm", Reason: fmt.Sprintf("the host is not as the file wants it (%d steps to go, the first: %s); run fullhost apply first", len(rest.Steps), rest.Steps[0].Text)}
+	}
+	return ch.plan.Run(ctx, plan.Confirm, func(n, of int, s plan.Step) {
+		fmt.Fprintf(a.stdout, "[%d/%d] %s\n", n, of, s.Text)
+	})
+}
+
+// undo takes the open change back.
+func (a app) undo(ctx context.Context, args []string) error {
+	var path string
+	if err := a.flags("undo", args, func(fs *flag.FlagSet) { configFlag(fs, &path) }); err != nil {
+		return err
+	}
+	c, err := loadConfig(path)
+	if err != nil {
+		return err
+	}
+	if err := checkPrivilege(); err != nil {
+		return err
+	}
+	switch err := rollback.Undo(ctx, c.StateDir); {
+	case errors.Is(err, rollback.ErrNoChange):
+		// Its processes may all be gone, the captured state still there.
+		restored, err := a.guard.Recover(ctx, c.StateDir)
+		if err != nil {
+			return fmt.Errorf("undo: %w", err)
+		}
+		if !restored {
+			return &plan.Refusal{Subject: "undo", Reason: "no change waits for confirmation, so there is nothing to take back"}
+		}
+	case err != nil:
+		return fmt.Errorf("undo: %w", err)
+	}
+	fmt.Fprintln(a.stdout, "The network from before the change is back.")
+	return nil
+}
+
+func confirmCommand(path string) string {
+	if path == "" {
+		return "fullhost confirm"
+	}
+	return "fullhost confirm -f " + path
+}
+
+// refuseBusy turns "another change is open" into a refusal: nothing was changed.
+func refuseBusy(err error) error {
+	var busy *rollback.BusyError
+	if errors.As(err, &busy) {
+		return &plan.Refusal{Subject: "apply", Reason: err.Error() + "; confirm or undo that one first", Err: err}
+	}
+	return err
+}

@@ -1,0 +1,320 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"slices"
+
+	"github.com/sixhost/sixhost/bridge"
+	"github.com/sixhost/sixhost/guest"
+	"github.com/sixhost/sixhost/macrewrite"
+	"github.com/sixhost/sixhost/nat64/dns64"
+	"github.com/sixhost/sixhost/nat64/gateway"
+	"github.com/sixhost/sixhost/persist"
+	"github.com/sixhost/sixhost/plan"
+	"github.com/sixhost/sixhost/proxy"
+	"github.com/sixhost/sixhost/ra"
+	"github.com/sixhost/sixhost/slaac"
+)
+
+// The parts' names, as plans print them.
+const partBridge = bridge.Part
+
+// host is the one source of truth: what the file says, completed by what the
+// machine has. Every package's Config is derived from it, here and nowhere
+// else.
+type host struct {
+	config config
+
+	there  bridge.State // as the machine is
+	wanted bridge.State // as it is to be
+
+	bridgeName string
+	uplink     string
+	mac        slaac.MAC
+	prefix     netip.Prefix
+	address    netip.Addr   // the host's own in the prefix
+	ipv4       []netip.Addr // the host's public ones
+	guests     []hostGuest
+}
+
+// hostGuest is a guest with what follows from its entry.
+type hostGuest struct {
+	guest.Guest
+	address netip.Addr
+	serve   []string
+}
+
+// newHost reads the machine and completes the file.
+func newHost(ctx context.Context, c config) (host, error) {
+	h := host{config: c, bridgeName: c.Bridge, uplink: c.Uplink}
+	if h.uplink == "" {
+		uplink, err := bridge.DefaultUplink(ctx)
+		if err != nil {
+			return host{}, err
+		}
+		h.uplink = uplink
+	}
+	cfg := h.bridgeConfig()
+	var err error
+	if h.there, err = bridge.Capture(ctx, cfg.Scope()); err != nil {
+		return host{}, err
+	}
+	if h.wanted, err = cfg.State(h.there); err != nil {
+		return host{}, err
+	}
+	if h.prefix, err = cfg.HostPrefix(h.there); err != nil {
+		return host{}, err
+	}
+	// Whoever manages the link would put its own configuration back on it: after
+	// the next carrier flap or upgrade, when nobody watches any more.
+	manager, err := bridge.Manager(ctx, h.uplink)
+	if err != nil {
+		return host{}, err
+	}
+	if manager != "" {
+		return host{}, &plan.Refusal{Subject: "uplink " + h.uplink, Reason: fmt.Sprintf("%s is in charge of it and would undo the move; taking over from it is not possible yet, so tell it to leave %s alone first", manager, h.uplink)}
+	}
+	for _, l := range h.wanted.Links {
+		if l.Name == h.uplink {
+			h.mac = l.MAC
+		}
+	}
+	for _, a := range h.wanted.Addrs {
+		switch ip := a.Prefix.Addr(); {
+		case ip.Is4():
+			h.ipv4 = append(h.ipv4, ip)
+		case h.prefix.Contains(ip) && !h.address.IsValid():
+			h.address = ip
+		}
+	}
+	if !h.address.IsValid() {
+		return host{}, &plan.Refusal{Subject: "address", Reason: fmt.Sprintf("%s has no address in %s to keep; set address to slaac, or to one", h.uplink, h.prefix)}
+	}
+	return h, h.addGuests()
+}
+
+func (h *host) addGuests() error {
+	var list []guest.Guest
+	for _, g := range h.config.Guests {
+		entry := guest.Guest{Name: g.Name, MAC: g.MAC, MemoryMiB: g.MemoryMiB, VCPUs: g.VCPUs}
+		if g.Disk != "" {
+			entry.Disks = []guest.Disk{{Path: g.Disk, Format: guest.QCOW2}}
+		}
+		list = append(list, entry)
+	}
+	// What is only worth a warning (a guest's MAC that is not locally
+	// administered) does not stop anything.
+	if _, err := guest.Validate(list, h.mac); err != nil {
+		return &plan.Refusal{Subject: "guests", Reason: err.Error(), Err: err}
+	}
+	named := make(map[string]string)
+	for i, g := range list {
+		a, err := g.Addr(h.prefix)
+		if err != nil {
+			return fmt.Errorf("address of guest %s: %w", g.Name, err)
+		}
+		if a == h.address {
+			return &plan.Refusal{Subject: "guests", Reason: fmt.Sprintf("%s would have the host's own address %s", g.Name, a)}
+		}
+		for _, name := range h.config.Guests[i].Serve {
+			if other, taken := named[name]; taken {
+				return &plan.Refusal{Subject: "guests", Reason: fmt.Sprintf("%s and %s both serve %s", other, g.Name, name)}
+			}
+			named[name] = g.Name
+		}
+		h.guests = append(h.guests, hostGuest{Guest: g, address: a, serve: h.config.Guests[i].Serve})
+	}
+	return nil
+}
+
+// describe prints what was derived, for a reader who wants to know what the
+// plan is about.
+func (h host) describe(w io.Writer) {
+	fmt.Fprintf(w, "Uplink %s, bridge %s, MAC %s.\n", h.uplink, h.bridgeName, h.mac)
+	fmt.Fprintf(w, "Guests in %s, host %s", h.prefix, h.address)
+	for _, a := range h.ipv4 {
+		fmt.Fprintf(w, ", %s", a)
+	}
+	fmt.Fprintf(w, ". NAT64 %s.\n", h.config.NAT64.Prefix)
+	for _, g := range h.guests {
+		fmt.Fprintf(w, "Guest %s: MAC %s, address %s.\n", g.Name, g.LinkAddr(), g.address)
+	}
+}
+
+func (h host) bridgeConfig() bridge.Config {
+	return bridge.Config{
+		Uplink:  h.uplink,
+		Bridge:  h.config.Bridge,
+		Prefix:  h.config.Prefix,
+		Address: h.config.Address,
+		Static:  h.config.Static,
+	}
+}
+
+// edgeConfig is the edge for a host that has the given addresses.
+func (h host) edgeConfig(own []bridge.Addr) macrewrite.Config {
+	c := macrewrite.Config{
+		Uplink:   h.uplink,
+		Bridge:   h.bridgeName,
+		MAC:      h.mac,
+		Prefix:   h.prefix,
+		NAT64:    []netip.Prefix{h.config.NAT64.Prefix.Prefix()},
+		GuestDNS: []netip.AddrPort{h.dnsListen()},
+	}
+	for _, a := range own {
+		c.Host = append(c.Host, a.Prefix.Addr())
+	}
+	for _, r := range h.wanted.Routes {
+		if r.Via.IsValid() && !slices.Contains(c.Gateways, r.Via) {
+			c.Gateways = append(c.Gateways, r.Via)
+		}
+	}
+	return c
+}
+
+// dnsListen is where guests find the name server: the host's own address.
+func (h host) dnsListen() netip.AddrPort { return netip.AddrPortFrom(h.address, 53) }
+
+func (h host) gatewayConfig(log *slog.Logger) gateway.Config {
+	return gateway.Config{
+		Prefix:    h.config.NAT64.Prefix,
+		Guests:    h.prefix,
+		GuestLink: h.bridgeName,
+		Pool:      h.config.NAT64.Pool,
+		Logger:    log,
+	}
+}
+
+func (h host) dns64Config(upstreams []netip.AddrPort, log *slog.Logger) dns64.Config {
+	return dns64.Config{
+		Prefix:    h.config.NAT64.Prefix,
+		Listen:    []netip.AddrPort{h.dnsListen()},
+		Upstreams: upstreams,
+		Clients:   []netip.Prefix{h.prefix},
+		Logger:    log,
+	}
+}
+
+func (h host) raConfig(log *slog.Logger) ra.Config {
+	c := ra.Config{
+		Interface: h.bridgeName,
+		Prefixes:  []ra.Prefix{{Prefix: h.prefix}},
+		RDNSS:     []ra.RDNSS{{Servers: []netip.Addr{h.address}}},
+		PREF64:    []ra.PREF64{{Prefix: h.config.NAT64.Prefix.Prefix()}},
+		// The host is the only router its guests hear: the edge sees to that. So
+		// no other router's answer can collide with ours, which is what the delay
+		// of RFC 4861, 6.2.6 is for.
+		SolicitedDelay: ra.Zero,
+		Logger:         log,
+	}
+	if h.config.DNS.Domain != "" {
+		c.DNSSL = []ra.DNSSL{{Domains: []string{h.config.DNS.Domain}}}
+	}
+	for _, l := range h.wanted.Links {
+		if l.Name == h.bridgeName {
+			c.MTU = l.MTU
+		}
+	}
+	return c
+}
+
+// proxyConfig is the front door, not wanted where no guest serves a name.
+func (h host) proxyConfig(log *slog.Logger) (cfg proxy.Config, wanted bool) {
+	cfg = proxy.Config{Routes: make(map[string]proxy.Route), Logger: log}
+	for _, g := range h.guests {
+		for _, name := range g.serve {
+			cfg.Routes[name] = proxy.Route{Addr: g.address}
+		}
+	}
+	for _, a := range h.ipv4 {
+		cfg.HTTP = append(cfg.HTTP, netip.AddrPortFrom(a, 80))
+		cfg.TLS = append(cfg.TLS, netip.AddrPortFrom(a, 443))
+	}
+	return cfg, len(cfg.Routes) > 0 && len(h.ipv4) > 0
+}
+
+func (h host) persistConfig() persist.Config {
+	c := persist.Config{
+		Bridge:     h.wanted,
+		Format:     h.config.Persist.Format,
+		Root:       h.config.Persist.Root,
+		ConfigFile: h.config.path,
+	}
+	if exe, err := os.Executable(); err == nil {
+		c.Executable = exe
+	}
+	return c
+}
+
+// parts plans every package's share, in the order of the steps.
+func (h host) parts(ctx context.Context) ([]part, error) {
+	edge, last, err := h.edgeParts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	move, err := partOf(bridge.Part, h.there, func(bridge.State) (bridge.State, error) { return h.wanted, nil }, bridge.Plan)
+	if err != nil {
+		return nil, err
+	}
+	translate, err := h.gatewayPart(ctx)
+	if err != nil {
+		return nil, err
+	}
+	files, err := h.persistPart(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []part{edge, move, translate, last, files}, nil
+}
+
+// edgeParts plans the edge twice: for the apply phase, where the host has the
+// address it is about to give up and the new one, and for the confirm phase.
+func (h host) edgeParts(ctx context.Context) (first, last part, err error) {
+	there, err := macrewrite.Capture(ctx)
+	if err != nil {
+		return part{}, part{}, err
+	}
+	during, err := h.edgeConfig(slices.Concat(h.wanted.Addrs, h.wanted.Retiring)).State()
+	if err != nil {
+		return part{}, part{}, err
+	}
+	after, err := h.edgeConfig(h.wanted.Addrs).State()
+	if err != nil {
+		return part{}, part{}, err
+	}
+	first, err = partOf(macrewrite.Part, there, func(macrewrite.State) (macrewrite.State, error) { return during, nil }, macrewrite.Plan)
+	if err != nil {
+		return part{}, part{}, err
+	}
+	last.plan, err = macrewrite.Plan(during, after)
+	for i := range last.plan.Steps {
+		last.plan.Steps[i].Phase = plan.Confirm
+	}
+	return first, last, err
+}
+
+func (h host) gatewayPart(ctx context.Context) (part, error) {
+	cfg := h.gatewayConfig(nil)
+	there, err := gateway.Capture(ctx, cfg.Scope())
+	if err != nil {
+		return part{}, err
+	}
+	return partOf(gateway.Part, there, cfg.State, gateway.Plan)
+}
+
+func (h host) persistPart(ctx context.Context) (part, error) {
+	cfg := h.persistConfig()
+	there, err := persist.Capture(ctx, cfg.Scope())
+	if err != nil {
+		return part{}, err
+	}
+	return partOf(persist.Part, there, cfg.State, persist.Plan)
+}
+
+// checkPrivilege refuses where the network can't be changed.
+func checkPrivilege() error { return bridge.CheckPrivilege() }

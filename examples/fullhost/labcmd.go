@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+
+	"github.com/sixhost/sixhost/internal/lab"
+	"github.com/sixhost/sixhost/plan"
+)
+
+// labOptions are the flags of fullhost lab, read by both halves of it.
+type labOptions struct {
+	guests int
+	keep   bool
+	json   bool
+	recipe string
+}
+
+// The recipes of fullhost lab.
+const (
+	recipeFullhost = "fullhost"
+	recipeArticle  = "article"
+)
+
+// maxLabGuests is what a Linux bridge has room for beside the uplink.
+const maxLabGuests = 1022
+
+func (a app) labOptions(args []string) (labOptions, error) {
+	var o labOptions
+	if err := a.flags("lab", args, func(fs *flag.FlagSet) {
+		fs.IntVar(&o.guests, "guests", 3, "how many guests, 1 to 1022")
+		fs.BoolVar(&o.keep, "keep", false, "leave the lab standing and print how to look inside")
+		fs.BoolVar(&o.json, "json", false, "print the table as JSON on standard output, the steps on standard error")
+		fs.StringVar(&o.recipe, "recipe", recipeFullhost, "how the server is set up: fullhost, or article (Debian's ebtables and radvd in naive order, which fails)")
+	}); err != nil {
+		return labOptions{}, err
+	}
+	if o.guests < 1 || o.guests > maxLabGuests {
+		return labOptions{}, usageError{fmt.Sprintf("lab: -guests: want 1 to %d, not %d", maxLabGuests, o.guests)}
+	}
+	if o.recipe != recipeFullhost && o.recipe != recipeArticle {
+		return labOptions{}, usageError{fmt.Sprintf("lab: -recipe: want %s or %s, not %q", recipeFullhost, recipeArticle, o.recipe)}
+	}
+	return o, nil
+}
+
+// lab is the outer half: it starts this program again inside new namespaces
+// and waits. Signals go through to the inner half, so ctx is not needed.
+func (a app) lab(_ context.Context, args []string) error {
+	o, err := a.labOptions(args)
+	if err != nil {
+		return err
+	}
+	report := a.stdout
+	if o.json {
+		report = a.stderr
+	}
+	exit, err := lab.Enter(context.Background(), lab.EnterOptions{
+		Keep:   o.keep,
+		Stdout: a.stdout,
+		Stderr: a.stderr,
+		Tun:    o.recipe == recipeFullhost,
+		OnKeep: func(k lab.KeepInfo) {
+			fmt.Fprintf(report, "\nThe lab stands. Look inside, as the same user or root, with\n\n")
+			for _, node := range []string{lab.Server, lab.Provider, "guest1"} {
+				fmt.Fprintf(report, "  %s\n", k.EnterLine(node))
+			}
+			fmt.Fprintf(report, "\nand end it with\n\n  %s\n", k.EndLine())
+		},
+	})
+	if err != nil {
+		return refuseLab(err)
+	}
+	if exit != 0 {
+		return statusError(exit)
+	}
+	return nil
+}
+
+// refuseLab turns the lab's own refusals into the program's.
+func refuseLab(err error) error {
+	if sentence, ok := labRefusal(err); ok {
+		return &plan.Refusal{Subject: "lab", Reason: sentence, Err: err}
+	}
+	return err
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sixhost/sixhost/plan"
+)
+
+// part is one package's share of the change, its types forgotten.
+type part struct {
+	captured plan.Captured
+	plan     plan.Plan
+}
+
+// partOf captures what is there, decides what is wanted, and plans the way.
+// want also hands the wanted state to later parts by its closure.
+func partOf[S any](name string, there S, want func(S) (S, error), steps func(from, to S) (plan.Plan, error)) (part, error) {
+	captured, err := plan.Capture(name, there)
+	if err != nil {
+		return part{}, err
+	}
+	to, err := want(there)
+	if err != nil {
+		return part{}, fmt.Errorf("%s: %w", name, err)
+	}
+	p, err := steps(there, to)
+	if err != nil {
+		return part{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return part{captured: captured, plan: p}, nil
+}
+
+// change is the whole way from the machine as it is to the host as wanted.
+type change struct {
+	host     host
+	captured []plan.Captured
+	plan     plan.Plan
+}
+
+// prepare reads the machine and plans, and changes nothing.
+//
+// The order is the order of the steps: the edge's rules stand before a frame
+// can cross the bridge, the bridge before what is routed to it, and the files
+// of the next boot come last.
+func prepare(ctx context.Context, c config) (change, error) {
+	h, err := newHost(ctx, c)
+	if err != nil {
+		return change{}, err
+	}
+	parts, err := h.parts(ctx)
+	if err != nil {
+		return change{}, err
+	}
+	ch := change{host: h}
+	var plans []plan.Plan
+	for _, p := range parts {
+		if p.captured.Part != "" {
+			ch.captured = append(ch.captured, p.captured)
+		}
+		plans = append(plans, p.plan)
+	}
+	ch.plan = plan.Join(plans...)
+	return ch, nil
+}

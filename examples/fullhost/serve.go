@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sixhost/sixhost/nat64/dns64"
+	"github.com/sixhost/sixhost/nat64/gateway"
+	"github.com/sixhost/sixhost/plan"
+	"github.com/sixhost/sixhost/proxy"
+	"github.com/sixhost/sixhost/ra"
+)
+
+// service is what every package's server can do.
+type service interface {
+	Run(ctx context.Context) error
+}
+
+// serve makes what does not outlive a reboot (rules, the NAT64 device) and
+// runs the servers until it is told to stop.
+func (a app) serve(ctx context.Context, args []string) error {
+	var path string
+	if err := a.flags("run", args, func(fs *flag.FlagSet) { configFlag(fs, &path) }); err != nil {
+		return err
+	}
+	c, err := loadConfig(path)
+	if err != nil {
+		return err
+	}
+	if err := checkPrivilege(); err != nil {
+		return err
+	}
+	ch, err := prepare(ctx, c)
+	if err != nil {
+		return err
+	}
+	// Moving the host's own addresses wants somebody who can take it back, so
+	// run never does it.
+	for _, s := range ch.plan.Phase(plan.Apply).Steps {
+		if s.Part == partBridge {
+			return &plan.Refusal{Subject: "run", Reason: fmt.Sprintf("%s is not set up as wanted (the next step would be: %s); run fullhost apply first", ch.host.bridgeName, s.Text)}
+		}
+	}
+	if err := ch.plan.Run(ctx, plan.Apply, func(n, of int, s plan.Step) {
+		fmt.Fprintf(a.stdout, "[%d/%d] %s\n", n, of, s.Text)
+	}); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	services, err := ch.host.services(log)
+	if err != nil {
+		return err
+	}
+	ch.host.describe(a.stdout)
+	fmt.Fprintln(a.stdout, "Serving. Ctrl-C stops.")
+	// Nobody listening is no error: not every start is systemd's.
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		log.Warn("tell the service manager that we are ready", "error", err)
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	for _, s := range services {
+		group.Go(func() error {
+			if err := s.run.Run(groupCtx); err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			return nil
+		})
+	}
+	err = group.Wait()
+	if _, notifyErr := daemon.SdNotify(false, daemon.SdNotifyStopping); notifyErr != nil {
+		log.Warn("tell the service manager that we stop", "error", notifyErr)
+	}
+	return err
+}
+
+type namedService struct {
+	name string
+	run  service
+}
+
+// services opens every server's sockets and devices. The advertiser comes
+// last: guests shall not be told of a name server that is not there yet.
+func (h host) services(log *slog.Logger) (list []namedService, err error) {
+	add := func(name string, s service, err error) error {
+		if err != nil {
+			return fmt.Errorf("start %s: %w", name, err)
+		}
+		list = append(list, namedService{name, s})
+		return nil
+	}
+	gw, err := gateway.New(h.gatewayConfig(log))
+	if err := add("NAT64", gw, err); err != nil {
+		return nil, err
+	}
+	upstreams, err := h.upstreams()
+	if err != nil {
+		return nil, err
+	}
+	dns, err := dns64.New(h.dns64Config(upstreams, log))
+	if err := add("DNS64", dns, err); err != nil {
+		return nil, err
+	}
+	if cfg, wanted := h.proxyConfig(log); wanted {
+		door, err := proxy.New(cfg)
+		if err := add("IPv4 front door", door, err); err != nil {
+			return nil, err
+		}
+	}
+	adv, err := ra.New(h.raConfig(log))
+	if err := add("router advertisements", adv, err); err != nil {
+		return nil, err
+	}
+	return list, nil
+}

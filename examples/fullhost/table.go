@@ -1,0 +1,66 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+// check is one line of the lab's table: what must hold, whether it does, and
+// what was measured.
+type check struct {
+	Name     string `json:"name"`
+	OK       bool   `json:"ok"`
+	Measured string `json:"measured"`
+}
+
+// table collects checks in the order they are shown.
+type table struct {
+	Checks []check `json:"checks"`
+}
+
+// add appends one check.
+func (t *table) add(name string, ok bool, measured string, args ...any) {
+	t.Checks = append(t.Checks, check{Name: name, OK: ok, Measured: fmt.Sprintf(measured, args...)})
+}
+
+// failed counts the checks that don't hold.
+func (t *table) failed() int {
+	n := 0
+	for _, c := range t.Checks {
+		if !c.OK {
+			n++
+		}
+	}
+	return n
+}
+
+// writeText prints one line for each check and the sum.
+func (t *table) writeText(w io.Writer) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range t.Checks {
+		verdict := "ok"
+		if !c.OK {
+			verdict = "FAIL"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", verdict, c.Name, c.Measured)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	if n := t.failed(); n > 0 {
+		_, err := fmt.Fprintf(w, "%d of %d checks fail.\n", n, len(t.Checks))
+		return err
+	}
+	_, err := fmt.Fprintf(w, "All %d checks hold.\n", len(t.Checks))
+	return err
+}
+
+// writeJSON prints {"checks":[{"name","ok","measured"}, ...]}.
+func (t *table) writeJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(t)
+}
