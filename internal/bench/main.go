@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/sixhost/sixhost/internal/lab"
+)
+
+func main() {
+	if lab.Inside() {
+		os.Exit(inner())
+	}
+	os.Exit(outer())
+}
+
+// outer is the half that the user started.
+func outer() int {
+	o, err := parseOptions(os.Args[1:], os.Stdout)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		return 2
+	}
+	ctx, stop, caught := signalContext()
+	defer stop()
+	var r report
+	err = build(ctx, o, func(o options) error { return measure(ctx, o, &r) })
+	// What was measured before a failure or Ctrl-C is worth its line.
+	if len(r.Rows) > 0 {
+		write := r.writeText
+		if o.json {
+			write = r.writeJSON
+		}
+		err = errors.Join(err, write(os.Stdout))
+	}
+	var refusal *lab.Refusal
+	switch sig := caught(); {
+	case sig != 0:
+		return 128 + int(sig)
+	case errors.As(err, &refusal):
+		fmt.Fprintf(os.Stderr, "bench: %v\n", refusal)
+		return 2
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// signalContext returns a context that ends on SIGINT, SIGTERM and SIGHUP, and
+// what tells which of them came.
+func signalContext() (ctx context.Context, stop func(), caught func() syscall.Signal) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	ch := make(chan os.Signal, 1)
+	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ended := make(chan struct{})
+	go func() {
+		select {
+		case s := <-ch:
+			cancel(signalError{s.(syscall.Signal)})
+		case <-ended:
+		}
+	}()
+	return ctx, func() { signal.Stop(ch); close(ended); cancel(nil) }, func() syscall.Signal {
+		var se signalError
+		if errors.As(context.Cause(ctx), &se) {
+			return se.Signal
+		}
+		return 0
+	}
+}
+
+type signalError struct{ syscall.Signal }
+
+func (e signalError) Error() string { return e.Signal.String() }
+
+// build makes fullhost in a temporary folder that lasts as long as run, unless
+// the user named one.
+func build(ctx context.Context, o options, run func(options) error) (err error) {
+	if o.fullhost != "" {
+		if o.fullhost, err = filepath.Abs(o.fullhost); err != nil {
+			return fmt.Errorf("find -fullhost: %w", err)
+		}
+		return run(o)
+	}
+	dir, err := os.MkdirTemp("", "sixhost-bench-")
+	if err != nil {
+		return fmt.Errorf("make a folder for fullhost: %w", err)
+	}
+	defer func() {
+		if rmErr := os.RemoveAll(dir); rmErr != nil {
+			err = errors.Join(err, fmt.Errorf("remove fullhost: %w", rmErr))
+		}
+	}()
+	o.fullhost = filepath.Join(dir, "fullhost")
+	fmt.Fprintln(os.Stderr, "Building examples/fullhost.")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", o.fullhost, "github.com/sixhost/sixhost/examples/fullhost")
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("build examples/fullhost: %w", err)
+	}
+	return run(o)
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/sixhost/sixhost/internal/lab"
+)
+
+// moveWindow is long enough for IPv6 to come back after duplicate address
+// detection.
+const moveWindow = 4 * time.Second
+
+// mover is a way to move the server's addresses onto a bridge.
+type mover struct {
+	name string
+	// program is what it needs beside fullhost, "" for nothing.
+	program, pkg string
+	move         func(ctx context.Context, s *site) error
+	// settle, if set, makes the move final once nothing is counted any more.
+	settle func(ctx context.Context, s *site) error
+}
+
+// movers lists the ways, ours first.
+func movers() []mover {
+	return []mover{
+		{
+			name: "fullhost apply",
+			move: func(ctx context.Context, s *site) error {
+				_, err := s.apply(ctx)
+				return err
+			},
+			// Its watchdog would go on to wait otherwise.
+			settle: func(ctx context.Context, s *site) error {
+				_, err := s.run(ctx, "confirm", "-f", s.config)
+				return err
+			},
+		},
+		{name: "naive order, ip commands", program: "ip", pkg: "iproute2", move: func(ctx context.Context, s *site) error {
+			return s.shell(ctx, naiveScript())
+		}},
+	}
+}
+
+// naiveScript moves what the NIC has in the order of the manuals: make the
+// bridge, put the NIC on it, take its addresses off, give them to the bridge.
+func naiveScript() string {
+	return strings.Join([]string{
+		fmt.Sprintf("ip link add %s address %s type bridge", lab.ArticleBridge, lab.ServerMAC()),
+		fmt.Sprintf("ip link set %s up", lab.ArticleBridge),
+		fmt.Sprintf("ip link set %s master %s", lab.NIC, lab.ArticleBridge),
+		fmt.Sprintf("ip addr flush dev %s", lab.NIC),
+		fmt.Sprintf("ip addr add %s dev %s", lab.ServerIPv4(), lab.ArticleBridge),
+		fmt.Sprintf("ip addr add %s dev %s", lab.ServerIPv6(), lab.ArticleBridge),
+		fmt.Sprintf("ip route replace default via %s dev %s onlink", lab.GatewayIPv4(), lab.ArticleBridge),
+		fmt.Sprintf("ip -6 route replace default via %s dev %s", lab.GatewayIPv6(), lab.ArticleBridge),
+	}, "\n")
+}
+
+// shell runs lines on the server, up to the first that fails.
+func (s *site) shell(ctx context.Context, script string) error {
+	said := new(bytes.Buffer)
+	cmd := exec.Command("/bin/sh", "-e", "-c", "PATH=$PATH:/usr/sbin:/sbin\n"+script)
+	cmd.Stdout, cmd.Stderr = said, said
+	p, err := s.Run(s.Server(), cmd)
+	if err != nil {
+		return err
+	}
+	if err := p.Wait(ctx); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		return fmt.Errorf("run a script on the server: %w\n%s", err, said)
+	}
+	return nil
+}
+
+// move measures what each way does to those who are connected.
+func (b *bench) move(ctx context.Context) error {
+	var ours harms
+	for _, m := range movers() {
+		if m.program != "" && !installed(m.program) {
+			if err := b.note("move: %s: left out, the program %s (package %s) is not installed", m.name, m.program, m.pkg); err != nil {
+				return err
+			}
+			continue
+		}
+		hs := newHarms()
+		if err := b.times(ctx, "move, "+m.name, time.Minute, func(ctx context.Context) error {
+			return b.inSite(ctx, 1, func(s *site) error {
+				err := hs.during(ctx, s, moveWindow, func(ctx context.Context) error { return m.move(ctx, s) })
+				if err != nil || m.settle == nil {
+					return err
+				}
+				return m.settle(ctx, s)
+			})
+		}); err != nil {
+			return err
+		}
+		for _, f := range families() {
+			rows := hs[f].rows(benchMove, m.name, f)
+			if ours != nil {
+				// The others are seen against us; their own control is as ours.
+				rows[0].Beside = &peer{movers()[0].name, ours[f].stall}
+				rows[1].Beside = &peer{movers()[0].name, ours[f].lost}
+			}
+			if err := b.emit(rows...); err != nil {
+				return err
+			}
+		}
+		if err := b.noteDead(m.name, hs); err != nil {
+			return err
+		}
+		if ours == nil {
+			ours = hs
+		}
+	}
+	return nil
+}
+
+// installed looks for a program where root would find it.
+func installed(program string) bool {
+	for _, dir := range []string{"", "/usr/local/sbin/", "/usr/sbin/", "/sbin/"} {
+		if _, err := exec.LookPath(dir + program); err == nil || errors.Is(err, exec.ErrDot) {
+			return true
+		}
+	}
+	return false
+}
