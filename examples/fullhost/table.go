@@ -20,11 +20,6 @@ type table struct {
 	Checks []check `json:"checks"`
 }
 
-// add appends one check.
-func (t *table) add(name string, ok bool, measured string, args ...any) {
-	t.Checks = append(t.Checks, check{Name: name, OK: ok, Measured: fmt.Sprintf(measured, args...)})
-}
-
 // failed counts the checks that don't hold.
 func (t *table) failed() int {
 	n := 0
