@@ -3,6 +3,7 @@ package dnsmsg
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/miekg/dns"
 )
@@ -18,9 +19,9 @@ type Answer struct {
 	authentic   bool
 }
 
-// NewAnswer makes an answer of a response with one question. The OPT record
-// is left out, as it belongs to one hop only, but for the extended errors in
-// it.
+// NewAnswer makes an answer of a response with one question. Records
+// that belong to one hop only are left out, but for the extended errors in the
+// OPT record.
 func NewAnswer(m *Msg) (*Answer, error) {
 	if len(m.Question) != 1 {
 		return nil, fmt.Errorf("%w: %d questions in an answer", ErrMessage, len(m.Question))
@@ -29,14 +30,19 @@ func NewAnswer(m *Msg) (*Answer, error) {
 		MsgHdr:   Header{Response: true, RecursionAvailable: true, Rcode: m.Rcode & 0xf},
 		Compress: true,
 		Question: m.Question,
-		Answer:   m.Answer,
-		Ns:       m.Ns,
-		Extra:    withoutOPT(m.Extra),
+		Answer:   withoutHop(m.Answer),
+		Ns:       withoutHop(m.Ns),
+		Extra:    withoutHop(m.Extra),
 	}
 	a := &Answer{extRcode: byte(m.Rcode >> 4), authentic: m.AuthenticatedData}
 	var err error
 	if a.wire, err = out.Pack(); err != nil {
 		return nil, fmt.Errorf("pack answer for %s: %w", m.Question[0].Name, err)
+	}
+	// The library reads records whose data ends early, and writes them as
+	// something it can't read any more. Nobody shall be sent that.
+	if _, err := Parse(a.wire); err != nil {
+		return nil, fmt.Errorf("read back answer for %s: %w", m.Question[0].Name, err)
 	}
 	nameEnd, err := skipName(a.wire, headerLen)
 	if err != nil {
@@ -59,13 +65,20 @@ func NewAnswer(m *Msg) (*Answer, error) {
 	return a, nil
 }
 
-func withoutOPT(rrs []RR) []RR {
-	for i, rr := range rrs {
-		if rr.Header().Rrtype == TypeOPT {
-			return append(rrs[:i:i], rrs[i+1:]...)
+// withoutHop leaves out the records that belong to one hop only: OPT, and the
+// signatures of transactions (RFC 8945, 5.3; RFC 2931, 3).
+func withoutHop(rrs []RR) []RR {
+	hop := func(rr RR) bool {
+		switch rr.Header().Rrtype {
+		case TypeOPT, TypeTSIG, dns.TypeTKEY, dns.TypeSIG:
+			return true
 		}
+		return false
 	}
-	return rrs
+	if !slices.ContainsFunc(rrs, hop) {
+		return rrs
+	}
+	return slices.DeleteFunc(slices.Clone(rrs), hop)
 }
 
 // Rcode returns the response code.
