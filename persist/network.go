@@ -68,8 +68,18 @@ func newNetwork(s bridge.State) (network, error) {
 		n.addrs = append(n.addrs, a)
 	}
 	for _, r := range s.Routes {
-		if r.Link == s.Bridge {
-			n.routes = append(n.routes, r)
+		if r.Link != s.Bridge {
+			continue
+		}
+		if r.TOS != 0 {
+			return network{}, refuse("route "+r.Dst.String(), "is for the type of service %#x, which networkd has no word for", r.TOS)
+		}
+		if t := routeType(r); t < typeUnicast || t > 4 {
+			return network{}, refuse("route "+r.Dst.String(), "is of the kernel's type %d, which leaves by no interface", t)
+		}
+		n.routes = append(n.routes, r)
+		if r.HopLimit != 0 {
+			n.kept.notes = append(n.kept.notes, fmt.Sprintf("networkd before version 255 passes over the hop limit of the route to %s", r.Dst))
 		}
 	}
 	for _, e := range s.Neighbors {
@@ -108,7 +118,7 @@ func plainAddr(a bridge.Addr) bool {
 
 // plainRoute reports whether netplan can express all of a route.
 func plainRoute(r bridge.Route) bool {
-	return (r.Via.IsValid() || r.Dst.Addr().Is6() || r.Scope == scopeLink) && routeType(r) == typeUnicast && r.TOS == 0 && r.AdvMSS == 0 && r.HopLimit == 0
+	return (r.Via.IsValid() || r.Dst.Addr().Is6() || r.Scope == scopeLink) && routeType(r) == typeUnicast && r.AdvMSS == 0 && r.HopLimit == 0
 }
 
 func routeType(r bridge.Route) int {

@@ -169,7 +169,6 @@ func (w *ini) route(r bridge.Route) {
 	case 4:
 		w.set("Type", "anycast")
 	}
-	w.number("TypeOfService", r.TOS)
 	w.number("MTUBytes", r.MTU)
 	w.number("TCPAdvertisedMaximumSegmentSize", r.AdvMSS)
 	w.number("HopLimit", r.HopLimit)

@@ -46,6 +46,9 @@ func (c Config) State(there State) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
+	for _, n := range w.net.kept.notes {
+		w.note("%s", n)
+	}
 	w.cloudInit(there)
 	w.write(sysctlPath, 0o644, sysctlConf(c.Bridge.Sysctls))
 	if c.Executable != "" {
@@ -172,9 +175,6 @@ func (w *wish) netplan(there State) error {
 	}
 	if foreign > 1 {
 		w.note("%d files of netplan configure the uplink together, and replacing them takes more than one rename: a crash in the middle could leave a mixture", foreign)
-	}
-	for _, n := range w.net.kept.notes {
-		w.note("%s", n)
 	}
 	if err := w.networkdBefore(there, w.files.netplanUplink, generatedPrefix+w.net.bridge+".network"); err != nil {
 		return err
