@@ -10,12 +10,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
 	"github.com/sixhost/sixhost/internal/lab"
 	"github.com/sixhost/sixhost/internal/netns"
 	"github.com/sixhost/sixhost/internal/nstest"
+	"github.com/sixhost/sixhost/internal/sysctl"
 )
 
 // envProgram makes the test binary the program itself.
@@ -65,6 +67,15 @@ func link(name, mac string) (netlink.Link, error) {
 	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: name + "-peer"}); err != nil {
 		return nil, err
 	}
+	// The peer stands for the provider's port: a link-local address of its own
+	// would appear at a time of its own.
+	if err := sysctl.Write("net/ipv6/conf/"+name+"-peer/addr_gen_mode", "1"); err != nil {
+		return nil, err
+	}
+	// Nor has the NIC's to be waited for.
+	if err := sysctl.Write("net/ipv6/conf/"+name+"/accept_dad", "0"); err != nil {
+		return nil, err
+	}
 	for _, n := range []string{name, name + "-peer"} {
 		l, err := netlink.LinkByName(n)
 		if err != nil {
@@ -111,7 +122,37 @@ func rented() (netlink.Link, error) {
 	if err := defaultRoute(l, "203.0.113.1", 0); err != nil {
 		return nil, err
 	}
-	return l, defaultRoute(l, "fe80::1", 1024)
+	if err := defaultRoute(l, "fe80::1", 1024); err != nil {
+		return nil, err
+	}
+	return l, settled(l)
+}
+
+// settled waits until the kernel has given the link its link-local address
+// and no detection is under way.
+func settled(l netlink.Link) error {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		addrs, err := netlink.AddrList(l, netlink.FAMILY_V6)
+		if err != nil {
+			return err
+		}
+		done := false
+		for _, a := range addrs {
+			if a.Flags&syscall.IFA_F_TENTATIVE != 0 {
+				done = false
+				break
+			}
+			done = done || a.IP.IsLinkLocalUnicast()
+		}
+		if done {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s has no link-local address yet", l.Attrs().Name)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // snapshot is what must not change where something is refused.
