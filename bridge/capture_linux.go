@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -23,7 +25,7 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 		return State{}, fmt.Errorf("open netlink: %w", err)
 	}
 	defer h.Close()
-	s := State{Scope: scope, Sysctls: make(map[string]string)}
+	s := State{Scope: scope, Sysctls: make(map[string]string), At: time.Now()}
 	names, err := linkNames(h)
 	if err != nil {
 		return State{}, err
@@ -46,9 +48,13 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 	if err := s.captureRoutes(h, names); err != nil {
 		return State{}, err
 	}
-	if err := s.captureSysctl("net/ipv6/conf/all/forwarding"); err != nil {
+	if err := s.captureForwarding(names); err != nil {
 		return State{}, err
 	}
+	if err := s.captureSysctl(filterKey("all")); err != nil {
+		return State{}, err
+	}
+	s.keepGateways()
 	s.sort()
 	return s, nil
 }
@@ -63,7 +69,44 @@ func retry[T any](dump func() (T, error)) (v T, err error) {
 	return v, err
 }
 
-type linkName struct{ name, kind string }
+// captureForwarding reads whether IPv6 is forwarded. Where it is not in
+// general, it may be for single links, which switching it on and off again for
+// all would forget.
+func (s *State) captureForwarding(names map[int]linkName) error {
+	all := forwardingKey("all")
+	if err := s.captureSysctl(all); err != nil {
+		return err
+	}
+	if s.Sysctls[all] != "0" {
+		return nil
+	}
+	links := []string{"default"}
+	for _, n := range names {
+		links = append(links, n.name)
+	}
+	for _, link := range links {
+		key := forwardingKey(link)
+		if err := s.captureSysctl(key); err != nil {
+			return err
+		}
+		if s.Sysctls[key] == "0" {
+			delete(s.Sysctls, key)
+		}
+	}
+	return nil
+}
+
+// keepGateways forgets all learned neighbours that are no gateways.
+func (s *State) keepGateways() {
+	s.Neighbors = slices.DeleteFunc(s.Neighbors, func(n Neighbor) bool {
+		return !n.Permanent && !slices.ContainsFunc(s.Routes, func(r Route) bool { return r.Via == n.IP })
+	})
+}
+
+type linkName struct {
+	name, kind string
+	master     int
+}
 
 func linkNames(h *netlink.Handle) (map[int]linkName, error) {
 	links, err := retry(h.LinkList)
@@ -72,7 +115,7 @@ func linkNames(h *netlink.Handle) (map[int]linkName, error) {
 	}
 	names := make(map[int]linkName)
 	for _, l := range links {
-		names[l.Attrs().Index] = linkName{l.Attrs().Name, l.Type()}
+		names[l.Attrs().Index] = linkName{l.Attrs().Name, l.Type(), l.Attrs().MasterIndex}
 	}
 	return names, nil
 }
@@ -88,6 +131,14 @@ func (s *State) captureLink(h *netlink.Handle, link netlink.Link, names map[int]
 	}
 	if b, ok := link.(*netlink.Bridge); ok && b.MulticastSnooping != nil {
 		l.MulticastSnooping = *b.MulticastSnooping
+	}
+	if a.Name == s.Bridge {
+		for _, n := range names {
+			if n.master == a.Index && n.name != s.Uplink {
+				s.Ports = append(s.Ports, n.name)
+			}
+		}
+		slices.Sort(s.Ports)
 	}
 	wireless, err := isWireless(a.Index)
 	if err != nil {
@@ -112,7 +163,7 @@ func (s *State) captureLink(h *netlink.Handle, link netlink.Link, names map[int]
 	for _, n := range neighbors {
 		s.captureNeighbor(a.Name, n)
 	}
-	for _, key := range []string{"net/ipv6/conf/%s/accept_ra", "net/ipv6/conf/%s/accept_redirects", "net/ipv6/conf/%s/autoconf", "net/ipv6/conf/%s/addr_gen_mode", "net/ipv4/conf/%s/rp_filter"} {
+	for _, key := range []string{"net/ipv6/conf/%s/accept_ra", "net/ipv6/conf/%s/accept_redirects", "net/ipv6/conf/%s/autoconf", "net/ipv6/conf/%s/addr_gen_mode", "net/ipv6/conf/%s/disable_ipv6", "net/ipv4/conf/%s/rp_filter"} {
 		if err := s.captureSysctl(fmt.Sprintf(key, a.Name)); err != nil {
 			return err
 		}
@@ -165,8 +216,8 @@ func (s *State) captureNeighbor(link string, n netlink.Neigh) {
 		return
 	}
 	permanent := n.State&netlink.NUD_PERMANENT != 0
-	// Only a confirmed entry is worth handing on.
-	if permanent || n.State&(netlink.NUD_REACHABLE|netlink.NUD_STALE|netlink.NUD_DELAY|netlink.NUD_PROBE) != 0 && n.Flags&netlink.NTF_ROUTER != 0 {
+	// An entry that was confirmed once is worth handing on.
+	if permanent || n.State&(netlink.NUD_REACHABLE|netlink.NUD_STALE|netlink.NUD_DELAY|netlink.NUD_PROBE) != 0 {
 		s.Neighbors = append(s.Neighbors, Neighbor{Link: link, IP: ip.Unmap(), MAC: mac, Permanent: permanent})
 	}
 }
@@ -203,6 +254,10 @@ func (s *State) captureRoute(n netlink.Route, family int, names map[int]linkName
 			s.Unsupported = append(s.Unsupported, fmt.Sprintf("the route %s has several next hops, one of them through %s", n.Dst, name))
 			return
 		}
+		// Of equal rank: who looks for the uplink has to be told of each.
+		hopRoute := n
+		hopRoute.MultiPath, hopRoute.LinkIndex, hopRoute.Gw = nil, hop.LinkIndex, hop.Gw
+		s.captureRoute(hopRoute, family, names)
 	}
 	// The kernel makes local, broadcast, multicast and prefix routes from
 	// addresses, and takes them away with these.
@@ -229,7 +284,7 @@ func (s *State) captureRoute(n netlink.Route, family int, names map[int]linkName
 	switch {
 	case r.Link == s.Uplink || r.Link == s.Bridge:
 		s.Routes = append(s.Routes, r)
-	case r.isDefault():
+	case r.isDefault() && r.Type == unix.RTN_UNICAST:
 		s.Elsewhere = append(s.Elsewhere, r)
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -16,9 +18,14 @@ import (
 )
 
 // execute makes one change, in the calling thread's network namespace.
-func execute(_ context.Context, c change) error {
+func execute(ctx context.Context, c change) error {
 	if s, ok := c.(setSysctl); ok {
-		return sysctl.Write(s.key, s.value)
+		err := sysctl.Write(s.key, s.value)
+		if strings.HasSuffix(s.key, "/forwarding") {
+			// The link that it was for may be gone by now.
+			return ignore(err, fs.ErrNotExist)
+		}
+		return err
 	}
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -53,7 +60,7 @@ func execute(_ context.Context, c change) error {
 		}
 		return wrap(h.LinkSetDown(link), "set %s down", c.link)
 	case setMaster:
-		return enslave(h, link, c)
+		return enslave(ctx, h, link, c)
 	case addAddr:
 		a := toNetlinkAddr(c.Addr)
 		if c.Prefix.Addr().Is6() {
@@ -118,7 +125,11 @@ func subject(c change) string {
 	return ""
 }
 
-func enslave(h *netlink.Handle, link netlink.Link, c setMaster) error {
+// carrierPatience is how long a new port is given to lend its carrier to the
+// bridge. The kernel does it in a work queue, usually within a millisecond.
+const carrierPatience = time.Second
+
+func enslave(ctx context.Context, h *netlink.Handle, link netlink.Link, c setMaster) error {
 	if c.master == "" {
 		return wrap(h.LinkSetNoMaster(link), "release %s", c.link)
 	}
@@ -126,7 +137,25 @@ func enslave(h *netlink.Handle, link netlink.Link, c setMaster) error {
 	if err != nil {
 		return fmt.Errorf("find %s: %w", c.master, err)
 	}
-	return wrap(h.LinkSetMaster(link, master), "make %s a port of %s", c.link, c.master)
+	if err := h.LinkSetMaster(link, master); err != nil {
+		return fmt.Errorf("make %s a port of %s: %w", c.link, c.master, err)
+	}
+	// Until the kernel has noticed the carrier, the bridge's queue is one that
+	// drops everything, so no route may lead there yet. A port without a carrier
+	// gives none, and nothing is lost by going on.
+	for end := time.Now().Add(carrierPatience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		master, err := h.LinkByName(c.master)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", c.master, err)
+		}
+		if master.Attrs().OperState == netlink.OperUp || link.Attrs().OperState == netlink.OperDown {
+			break
+		}
+	}
+	return nil
 }
 
 func wrap(err error, format string, args ...any) error {

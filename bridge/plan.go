@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sixhost/sixhost/plan"
 )
@@ -59,7 +60,7 @@ func changes(from, to State) []change {
 		if !exists {
 			add(createBridge{l})
 		}
-		if !exists || l.Kind == "bridge" {
+		if l.Kind == "bridge" {
 			add(sysctlChanges(from, to, "/"+l.Name+"/", early)...)
 		}
 		if exists && l.Kind == "bridge" && have.MulticastSnooping != l.MulticastSnooping {
@@ -77,10 +78,17 @@ func changes(from, to State) []change {
 	}
 	add(sysctlChanges(from, to, "", early)...)
 
+	if moving(from, to) && strictFilter(from) {
+		// While packets come in by one link and the routes lead to the other, a
+		// strict reverse path filter would drop them; 2 is "loose", and the higher
+		// of all's and the link's value counts.
+		add(setSysctl{filterKey(to.Bridge), "2"})
+	}
+
 	// Addresses, usable at once, then the changes of those that stay.
-	wanted := slices.Concat(to.Addrs, to.Retiring)
+	wanted := to.wantedAddrs(from)
 	var hasty []Addr
-	for _, a := range wanted {
+	for _, a := range inOrderOfAdding(wanted) {
 		if _, ok := find(from.Addrs, a); !ok {
 			add(addAddr{a})
 			if a.Prefix.Addr().Is6() {
@@ -94,14 +102,16 @@ func changes(from, to State) []change {
 		}
 	}
 	for _, n := range to.Neighbors {
-		if !slices.Contains(from.Neighbors, n) && (n.Permanent || !settled(from, to)) {
+		if n.Permanent && !slices.Contains(from.Neighbors, n) {
 			add(addNeighbor{n})
 		}
 	}
+	add(gatewayHints(from, to)...)
 
-	// The NIC changes its place.
+	// The NIC becomes a port before the routes leave it, as it can send in both
+	// roles but hear in only one, and is released after they are back.
 	for _, l := range to.Links {
-		if have, ok := from.link(l.Name); ok && have.Master != l.Master {
+		if have, ok := from.link(l.Name); ok && have.Master != l.Master && l.Master != "" {
 			add(setMaster{l.Name, l.Master})
 		}
 	}
@@ -118,14 +128,20 @@ func changes(from, to State) []change {
 		}
 	}
 
-	// The old link is cleared.
+	for _, l := range to.Links {
+		if have, ok := from.link(l.Name); ok && have.Master != "" && l.Master == "" {
+			add(setMaster{l.Name, ""})
+		}
+	}
+
+	// The old link is cleared, an address that others follow last.
 	for _, n := range from.Neighbors {
 		if n.Permanent && !slices.Contains(to.Neighbors, n) {
 			add(delNeighbor{n})
 		}
 	}
-	for _, a := range from.Addrs {
-		if _, ok := find(wanted, a); !ok && !a.Temporary {
+	for _, a := range slices.Backward(from.Addrs) {
+		if _, ok := find(wanted, a); !ok {
 			add(delAddr{a, plan.Apply})
 		}
 	}
@@ -143,17 +159,95 @@ func changes(from, to State) []change {
 		}
 	}
 	add(sysctlChanges(from, to, "", late)...)
+	if value, ok := to.Sysctls[filterKey(to.Bridge)]; ok && moving(from, to) && strictFilter(from) {
+		add(setSysctl{filterKey(to.Bridge), value})
+	}
 	for _, a := range to.Retiring {
 		add(delAddr{a, plan.Confirm})
 	}
-	return dropRepeats(list)
+	return list
 }
 
-// settled reports whether the bridge stands already, so that hints for the
-// move are of no more use.
-func settled(from, to State) bool {
-	up, ok := from.link(to.Uplink)
-	return ok && up.Master == to.Bridge
+// moving reports whether the uplink changes its place.
+func moving(from, to State) bool {
+	before, ok := from.link(to.Uplink)
+	after, wanted := to.link(to.Uplink)
+	return ok && wanted && before.Master != after.Master
+}
+
+func filterKey(link string) string { return "net/ipv4/conf/" + link + "/rp_filter" }
+
+// strictFilter reports whether packets are dropped that come in by another
+// link than answers would leave by.
+func strictFilter(s State) bool {
+	for _, link := range []string{"all", s.Uplink, s.Bridge} {
+		if s.Sysctls[filterKey(link)] == "1" {
+			return true
+		}
+	}
+	return false
+}
+
+// gatewayHints hands on what is known of the gateways whose routes move: on
+// the new link, a resolution could not be answered in the middle of the move.
+func gatewayHints(from, to State) []change {
+	var list []change
+	for _, r := range to.Routes {
+		if !r.Via.IsValid() || slices.Contains(from.Routes, r) {
+			continue
+		}
+		for _, n := range slices.Concat(from.Neighbors, to.Neighbors) {
+			hint := addNeighbor{Neighbor{Link: r.Link, IP: n.IP, MAC: n.MAC}}
+			if n.IP == r.Via && !n.Permanent && !slices.Contains(list, change(hint)) {
+				list = append(list, hint)
+				break
+			}
+		}
+	}
+	return list
+}
+
+// wantedAddrs are the addresses to be there until confirmed. Privacy addresses
+// can't be made by anyone but the kernel; lifetimes have gone on since they
+// were captured.
+func (s State) wantedAddrs(now State) []Addr {
+	var elapsed time.Duration
+	if !s.At.IsZero() && now.At.After(s.At) {
+		elapsed = now.At.Sub(s.At)
+	}
+	var list []Addr
+	for _, a := range slices.Concat(s.Addrs, s.Retiring) {
+		if a.Temporary {
+			continue
+		}
+		if a.finite() {
+			if a.Valid -= elapsed; a.Valid < time.Second {
+				continue // it would have expired
+			}
+			if a.Preferred != Forever {
+				a.Preferred = max(0, a.Preferred-elapsed)
+			}
+		}
+		list = append(list, a)
+	}
+	return list
+}
+
+// inOrderOfAdding brings addresses into the order after which the kernel lists
+// them as given: it appends IPv4 addresses and puts the newest IPv6 one first.
+func inOrderOfAdding(list []Addr) []Addr {
+	var out []Addr
+	for _, a := range list {
+		if a.Prefix.Addr().Is4() {
+			out = append(out, a)
+		}
+	}
+	for _, a := range slices.Backward(list) {
+		if a.Prefix.Addr().Is6() {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 func find(list []Addr, a Addr) (Addr, bool) {
@@ -177,37 +271,35 @@ const (
 // allows; forwarding goes on until the way back is complete.
 func sysctlChanges(from, to State, within string, when int) []change {
 	var list []change
-	for _, key := range slices.Sorted(maps.Keys(to.Sysctls)) {
+	keys := slices.Sorted(maps.Keys(to.Sysctls))
+	// Setting it for all sets it for each.
+	if i := slices.Index(keys, forwardingKey("all")); i > 0 {
+		keys = slices.Insert(slices.Delete(keys, i, i+1), 0, forwardingKey("all"))
+	}
+	for _, key := range keys {
 		value := to.Sysctls[key]
 		timing := early
-		if strings.HasSuffix(key, "/addr_gen_mode") && value != "1" || strings.HasSuffix(key, "/forwarding") && value == "0" {
+		zeroed := to.Sysctls[forwardingKey("all")] == "0" && from.Sysctls[forwardingKey("all")] != "0"
+		if strings.HasSuffix(key, "/addr_gen_mode") && value != "1" || strings.HasSuffix(key, "/forwarding") && (value == "0" || zeroed) {
 			timing = late
 		}
-		if have, ok := from.Sysctls[key]; ok && have == value || timing != when || !strings.Contains(key, within) {
+		same := from.Sysctls[key] == value && !(zeroed && strings.HasSuffix(key, "/forwarding"))
+		if _, ok := from.Sysctls[key]; ok && same || timing != when || !strings.Contains(key, within) {
 			continue
 		}
-		if within == "" && concernsMissing(key, from, to) {
-			continue // set when the link was made
+		if within == "" && when == early && concernsBridge(key, to) {
+			continue // set when the link was
 		}
 		list = append(list, setSysctl{key, value})
 	}
 	return list
 }
 
-// concernsMissing tells sysctls of a link that the plan makes.
-func concernsMissing(key string, from, to State) bool {
+// concernsBridge tells sysctls of a link that is a bridge.
+func concernsBridge(key string, to State) bool {
 	return slices.ContainsFunc(to.Links, func(l Link) bool {
-		_, exists := from.link(l.Name)
-		return !exists && strings.Contains(key, "/"+l.Name+"/")
+		return l.Kind == "bridge" && strings.Contains(key, "/"+l.Name+"/")
 	})
 }
 
-func dropRepeats(list []change) []change {
-	var out []change
-	for _, c := range list {
-		if !slices.Contains(out, c) {
-			out = append(out, c)
-		}
-	}
-	return out
-}
+func forwardingKey(link string) string { return "net/ipv6/conf/" + link + "/forwarding" }

@@ -18,8 +18,8 @@ type Scope struct {
 }
 
 // State is what this package owns on a host: the scope's links with all that
-// hangs on them. It marshals to JSON. Lists are sorted, so that equal states
-// marshal equally but for remaining lifetimes.
+// hangs on them. It marshals to JSON. Addresses stand in the kernel's order,
+// which decides what is the source of new connections; other lists are sorted.
 type State struct {
 	Scope
 	// Links of the scope that exist.
@@ -29,12 +29,18 @@ type State struct {
 	// Routes that leave through these links, all tables, but for those that the
 	// kernel makes by itself from addresses.
 	Routes []Route `json:"routes"`
-	// Neighbors that are permanent, and the gateways' entries.
+	// Neighbors that are permanent, and those entries of gateways that spare a
+	// moved route its first resolution.
 	Neighbors []Neighbor `json:"neighbors,omitempty"`
 	// Sysctls by their path below /proc/sys, with slashes.
 	Sysctls map[string]string `json:"sysctls"`
 	// Retiring addresses are wanted, deprecated, until a change is confirmed.
 	Retiring []Addr `json:"retiring,omitempty"`
+	// Ports are the bridge's ports other than the uplink.
+	Ports []string `json:"ports,omitempty"`
+	// At is when the state was captured; zero in wanted states. Remaining
+	// lifetimes count from there.
+	At time.Time `json:"at,omitzero"`
 	// Unsupported describes what was found that can't be moved.
 	Unsupported []string `json:"unsupported,omitempty"`
 	// Elsewhere are the default routes that leave through other links.
@@ -114,7 +120,7 @@ type Neighbor struct {
 	Link string     `json:"link"`
 	IP   netip.Addr `json:"ip"`
 	MAC  slaac.MAC  `json:"mac"`
-	// Permanent entries are kept; others are hints that save a resolution.
+	// Permanent entries are configuration; others were learned.
 	Permanent bool `json:"permanent,omitempty"`
 }
 
@@ -159,11 +165,6 @@ func (r Route) id() routeID { return routeID{r.Family, r.Table, r.Metric, r.TOS,
 
 // sort brings lists into their one order.
 func (s *State) sort() {
-	byAddr := func(a, b Addr) int {
-		return cmp.Or(cmp.Compare(a.Link, b.Link), a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()))
-	}
-	slices.SortStableFunc(s.Addrs, byAddr)
-	slices.SortStableFunc(s.Retiring, byAddr)
 	byRoute := func(a, b Route) int {
 		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Table, b.Table), cmp.Compare(a.Metric, b.Metric),
 			// Longer prefixes first: a gateway's own route before the routes over it.

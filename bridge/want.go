@@ -38,8 +38,15 @@ func (c Config) State(there State) (State, error) {
 			// 1 is "none": a port of the bridge makes no link-local address when its
 			// carrier comes back.
 			"net/ipv6/conf/" + scope.Uplink + "/addr_gen_mode": "1",
+			// Nor does the bridge make another than the one it is given, whatever the
+			// system's default; 0 (EUI-64) would make the same.
+			"net/ipv6/conf/" + scope.Bridge + "/addr_gen_mode": "1",
+			"net/ipv6/conf/" + scope.Bridge + "/disable_ipv6":  "0",
 		},
 		Elsewhere: there.Elsewhere,
+	}
+	if mode := "net/ipv6/conf/" + scope.Bridge + "/addr_gen_mode"; there.Sysctls[mode] == "0" {
+		want.Sysctls[mode] = "0"
 	}
 	// A strict reverse path filter on the NIC was the owner's wish for the
 	// Internet's side, which br0 is from now on.
@@ -64,10 +71,9 @@ func (c Config) State(there State) (State, error) {
 			want.Routes = append(want.Routes, r)
 		}
 	}
-	// Known gateways spare the bridge a resolution in the middle of the move.
 	for _, n := range there.Neighbors {
 		n.Link = scope.Bridge
-		if !slices.ContainsFunc(want.Neighbors, func(o Neighbor) bool { return o.IP == n.IP }) {
+		if n.Permanent && !slices.ContainsFunc(want.Neighbors, func(o Neighbor) bool { return o.IP == n.IP }) {
 			want.Neighbors = append(want.Neighbors, n)
 		}
 	}
@@ -102,6 +108,9 @@ func (c Config) uplink(there State) (Link, error) {
 	}
 	if br, ok := there.link(scope.Bridge); ok && br.Kind != "bridge" {
 		return up, &plan.Refusal{Subject: "bridge " + scope.Bridge, Reason: fmt.Sprintf("there is an interface of that name already, and it is a %s", br.Kind), Err: ErrNotBridge}
+	}
+	if up.Master == "" && len(there.Ports) > 0 {
+		return up, &plan.Refusal{Subject: "bridge " + scope.Bridge, Reason: fmt.Sprintf("is there already, and is somebody else's: it has the port %s, not %s", there.Ports[0], scope.Uplink), Err: ErrNotBridge}
 	}
 	for _, what := range there.Unsupported {
 		return up, refuse(ErrUnsupportedSetup, "%s; that can't be moved to a bridge yet", what)
