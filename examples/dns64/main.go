@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 		return 1
 	}
 	s := server.Stats()
-	fmt.Fprintf(out, "%d queries by UDP, %d by TCP; %d from the cache, %d synthesised, %d failed, %d from strangers\n",
-		s.UDPQueries, s.TCPQueries, s.CacheHits, s.Synthesised, s.Failed, s.Strangers)
+	fmt.Fprintf(out, "%d queries by UDP, %d by TCP; %d from the cache, %d synthesised, %d failed, %d dropped, %d from strangers\n",
+		s.UDPQueries, s.TCPQueries, s.CacheHits, s.Synthesised, s.Failed, s.Dropped, s.Strangers)
 	return 0
 }

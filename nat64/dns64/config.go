@@ -53,7 +53,7 @@ type Config struct {
 	// the A records are there; default 1.5 s.
 	AAAATimeout time.Duration
 	// MaxQueries bounds the queries being worked on, MaxQueriesPerClient those
-	// of one address; defaults 1024 and 128. More are dropped. Answers from
+	// of one address; defaults 1024 and 256. More are dropped. Answers from
 	// the cache don't count.
 	MaxQueries, MaxQueriesPerClient int
 	// MaxConns bounds the TCP connections, MaxConnsPerClient those of one
@@ -70,7 +70,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Timeout, 4*time.Second)
 	setDefault(&c.AAAATimeout, 1500*time.Millisecond)
 	setDefault(&c.MaxQueries, 1024)
-	setDefault(&c.MaxQueriesPerClient, 128)
+	setDefault(&c.MaxQueriesPerClient, 256)
 	setDefault(&c.MaxConns, 256)
 	setDefault(&c.MaxConnsPerClient, 32)
 	setDefault(&c.IdleTimeout, 10*time.Second)

@@ -189,9 +189,13 @@ func (s *Server) background(fn func(context.Context)) {
 // dial opens a socket to an upstream in the server's own namespace.
 func (s *Server) dial(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
 	var conn net.Conn
-	err := s.home.Do(func() error {
+	err := s.home.Do(func() (err error) {
+		if network == "udp" {
+			// Connecting sends nothing, so there is nothing to wait for.
+			conn, err = net.DialUDP(network, nil, net.UDPAddrFromAddrPort(to))
+			return err
+		}
 		var d net.Dialer
-		var err error
 		conn, err = d.DialContext(ctx, network, to.String())
 		return err
 	})

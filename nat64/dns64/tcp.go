@@ -107,8 +107,9 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, client netip.Addr
 		}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			defer s.queries.Leave(client)
-			if reply := s.slow(ctx, q, nil); reply != nil {
+			reply := s.slow(ctx, q, nil)
+			s.queries.Leave(client)
+			if reply != nil {
 				write(reply)
 			}
 		})

@@ -52,8 +52,9 @@ func (s *Server) serveUDP(conn net.PacketConn) error {
 		q.raw = slices.Clone(q.raw)
 		q.reply.Query = q.raw
 		s.background(func(ctx context.Context) {
-			defer s.queries.Leave(client)
-			if reply := s.slow(ctx, q, nil); reply != nil {
+			reply := s.slow(ctx, q, nil)
+			s.queries.Leave(client) // before it hears of it and asks the next
+			if reply != nil {
 				writeTo(conn, reply, from)
 			}
 		})
