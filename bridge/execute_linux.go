@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/sixhost/sixhost/internal/ifaddr"
 	"github.com/sixhost/sixhost/internal/sysctl"
 )
 
@@ -62,11 +63,8 @@ func execute(ctx context.Context, c change) error {
 	case setMaster:
 		return enslave(ctx, h, link, c)
 	case addAddr:
-		a := toNetlinkAddr(c.Addr)
-		if c.Prefix.Addr().Is6() {
-			a.Flags |= unix.IFA_F_NODAD
-		}
-		return wrap(ignore(h.AddrAdd(link, a), unix.EEXIST), "add address %s to %s", c.Prefix, c.Link)
+		// Not before packets to it are received here may it leave the other link.
+		return wrap(ignore(ifaddr.AddReady(ctx, h, link, toNetlinkAddr(c.Addr)), unix.EEXIST), "add address %s to %s", c.Prefix, c.Link)
 	case changeAddr:
 		return wrap(h.AddrReplace(link, toNetlinkAddr(c.Addr)), "change address %s of %s", c.Prefix, c.Link)
 	case settleAddr:

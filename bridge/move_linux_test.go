@@ -17,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/sixhost/sixhost/bridge"
+	"github.com/sixhost/sixhost/internal/ifaddr"
 	"github.com/sixhost/sixhost/internal/lab/probe"
 	"github.com/sixhost/sixhost/internal/netns"
 	"github.com/sixhost/sixhost/internal/nstest"
@@ -87,15 +88,8 @@ func configure(name string, addrs, routes []string) error {
 		return err
 	}
 	for _, a := range addrs {
-		addr, err := netlink.ParseAddr(a)
-		if err != nil {
+		if err := ifaddr.AddText(&netlink.Handle{}, link, a); err != nil {
 			return err
-		}
-		if addr.IP.To4() == nil {
-			addr.Flags = 2 // IFA_F_NODAD
-		}
-		if err := netlink.AddrAdd(link, addr); err != nil {
-			return fmt.Errorf("%s: %w", a, err)
 		}
 	}
 	for _, r := range routes {

@@ -19,6 +19,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/sixhost/sixhost/internal/ifaddr"
 	"github.com/sixhost/sixhost/internal/nft"
 	"github.com/sixhost/sixhost/internal/nstest"
 	"github.com/sixhost/sixhost/internal/sysctl"
@@ -104,20 +105,6 @@ func (j *judge) sentence() (int, map[string]int) {
 	return j.frames, j.findings
 }
 
-func addAddr(h *netlink.Handle, l netlink.Link, cidr string) error {
-	a, err := netlink.ParseAddr(cidr)
-	if err != nil {
-		return err
-	}
-	if a.IP.To4() == nil {
-		a.Flags = unix.IFA_F_NODAD
-	}
-	if err := h.AddrAdd(l, a); err != nil {
-		return fmt.Errorf("add %s: %w", cidr, err)
-	}
-	return nil
-}
-
 // live gives the network its addresses and routes, the provider's way: the
 // /64 is routed to the server's link-local address.
 func (n *network) live(t *testing.T) {
@@ -150,7 +137,7 @@ func (n *network) live(t *testing.T) {
 				return err
 			}
 			for _, a := range addrs {
-				if err := addAddr(h, l, a); err != nil {
+				if err := ifaddr.AddText(h, l, a); err != nil {
 					return err
 				}
 			}
@@ -356,7 +343,7 @@ func TestReplaceUnderTraffic(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if err := addAddr(h, l, "2001:db8:1:3:5054:ff:fe00:11/64"); err != nil {
+		if err := ifaddr.AddText(h, l, "2001:db8:1:3:5054:ff:fe00:11/64"); err != nil {
 			return err
 		}
 		return h.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Gw: net.ParseIP("2001:db8:1:3::2")})

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -23,8 +24,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/vishvananda/netlink"
 
 	"github.com/sixhost/sixhost/internal/netns"
 	"github.com/sixhost/sixhost/internal/nstest"
@@ -41,22 +40,7 @@ const (
 
 func namespace(t testing.TB) *netns.NS {
 	t.Helper()
-	ns := nstest.NS(t)
-	nstest.Do(t, ns, func() error {
-		lo, err := netlink.LinkByName("lo")
-		if err != nil {
-			return err
-		}
-		for _, a := range []string{guest1, guest2, nobody} {
-			if err := netlink.AddrAdd(lo, &netlink.Addr{
-				IPNet: &net.IPNet{IP: net.ParseIP(a), Mask: net.CIDRMask(128, 128)}, Flags: 0x02, // nodad
-			}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return ns
+	return nstest.NSWith(t, guest1, guest2, nobody)
 }
 
 // listen opens a listener of the test's own in the namespace.
@@ -98,6 +82,7 @@ func run(t testing.TB, ns *netns.NS, cfg Config) (s *Server, stop func()) {
 			"dead.example":  {Addr: netip.MustParseAddr(nobody)},
 		}
 	}
+	cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	nstest.Do(t, ns, func() (err error) {
 		s, err = New(cfg)
 		return err
@@ -299,9 +284,10 @@ func TestHalfClose(t *testing.T) {
 	pair := func() (client, guest *net.TCPConn) {
 		client = dial(t, ns, s.TLSAddrs()[0])
 		client.Write(hi)
+		l.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second))
 		c, err := l.Accept()
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("no connection at the guest: %v; %+v", err, s.Stats())
 		}
 		t.Cleanup(func() { c.Close() })
 		c.SetDeadline(time.Now().Add(20 * time.Second))

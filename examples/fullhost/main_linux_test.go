@@ -14,6 +14,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/sixhost/sixhost/internal/ifaddr"
 	"github.com/sixhost/sixhost/internal/lab"
 	"github.com/sixhost/sixhost/internal/netns"
 	"github.com/sixhost/sixhost/internal/nstest"
@@ -88,17 +89,6 @@ func link(name, mac string) (netlink.Link, error) {
 	return netlink.LinkByName(name)
 }
 
-func address(l netlink.Link, text string) error {
-	a, err := netlink.ParseAddr(text)
-	if err != nil {
-		return err
-	}
-	if a.IP.To4() == nil {
-		a.Flags = syscall.IFA_F_NODAD
-	}
-	return netlink.AddrAdd(l, a)
-}
-
 func defaultRoute(l netlink.Link, via string, metric int) error {
 	gw := net.ParseIP(via)
 	dst := &net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}
@@ -115,7 +105,7 @@ func rented() (netlink.Link, error) {
 		return nil, err
 	}
 	for _, a := range []string{"203.0.113.10/32", "2001:db8:1:3::2/64"} {
-		if err := address(l, a); err != nil {
+		if err := ifaddr.AddText(&netlink.Handle{}, l, a); err != nil {
 			return nil, fmt.Errorf("%s: %w", a, err)
 		}
 	}

@@ -76,7 +76,7 @@ func naiveMove(ctx context.Context, s *Node) error {
 	if err := s.nl.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
 		return fmt.Errorf("make it: %w", err)
 	}
-	if err := s.up(ArticleBridge, 0); err != nil {
+	if err := s.up(ArticleBridge); err != nil {
 		return err
 	}
 	br, err := s.link(ArticleBridge)
@@ -109,7 +109,7 @@ func naiveMove(ctx context.Context, s *Node) error {
 	if err := s.dropRoutes(nic); err != nil {
 		return err
 	}
-	if err := s.up(ArticleBridge, 0, ServerIPv4(), ServerIPv6()); err != nil {
+	if err := s.up(ArticleBridge, ServerIPv4(), ServerIPv6()); err != nil {
 		return err
 	}
 	if err := s.route(anywhere4(), GatewayIPv4(), ArticleBridge); err != nil {

@@ -102,7 +102,7 @@ func (l *Lab) startGuest(g *Guest, bridge string) error {
 		return err
 	}
 	g.started = time.Now()
-	return g.up(GuestLink, 0)
+	return g.up(GuestLink)
 }
 
 // plug puts a guest's port on a bridge of the server.
@@ -122,7 +122,7 @@ func (l *Lab) plug(g *Guest, bridge string) error {
 	if err := server.nl.LinkSetMaster(port, br); err != nil {
 		return fmt.Errorf("put %s on %s: %w", g.port, bridge, err)
 	}
-	return server.up(g.port, 0)
+	return server.up(g.port)
 }
 
 // MAC is the guest's own.

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/sixhost/sixhost/internal/ifaddr"
 	"github.com/sixhost/sixhost/internal/netns"
 	"github.com/sixhost/sixhost/internal/sysctl"
 )
@@ -135,11 +137,18 @@ func (n *Node) upAtOnce(name string, addrs ...netip.Prefix) error {
 	if err := n.nl.LinkSetIP6AddrGenMode(l, 1); err != nil && l.Attrs().Flags&net.FlagLoopback == 0 {
 		return fmt.Errorf("stop %s of %s from making addresses: %w", name, n.name, err)
 	}
-	return n.up(name, unix.IFA_F_NODAD, addrs...)
+	return n.addresses(name, addrs, func(l netlink.Link, a *netlink.Addr) error {
+		return ifaddr.AddReady(context.Background(), n.nl, l, a)
+	})
 }
 
-// up sets a link up and adds addresses with the given flags of IPv6 ones.
-func (n *Node) up(name string, flags int, addrs ...netip.Prefix) error {
+// up sets a link up and adds addresses, with which the kernel does what it does
+// with new ones.
+func (n *Node) up(name string, addrs ...netip.Prefix) error {
+	return n.addresses(name, addrs, n.nl.AddrAdd)
+}
+
+func (n *Node) addresses(name string, addrs []netip.Prefix, add func(netlink.Link, *netlink.Addr) error) error {
 	l, err := n.link(name)
 	if err != nil {
 		return err
@@ -148,11 +157,7 @@ func (n *Node) up(name string, flags int, addrs ...netip.Prefix) error {
 		return fmt.Errorf("set %s of %s up: %w", name, n.name, err)
 	}
 	for _, p := range addrs {
-		addr := &netlink.Addr{IPNet: ipNet(p)}
-		if p.Addr().Is6() {
-			addr.Flags = flags
-		}
-		if err := n.nl.AddrAdd(l, addr); err != nil {
+		if err := add(l, &netlink.Addr{IPNet: ipNet(p)}); err != nil {
 			return fmt.Errorf("add %v to %s of %s: %w", p, name, n.name, err)
 		}
 	}

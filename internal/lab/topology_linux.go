@@ -115,7 +115,7 @@ func (l *Lab) watchPort() error {
 func (l *Lab) configureServer(ctx context.Context) error {
 	s := l.nodes[Server]
 	s.v4, s.v6 = ServerIPv4().Addr(), ServerIPv6().Addr()
-	if err := s.up(NIC, 0, ServerIPv4(), ServerIPv6()); err != nil {
+	if err := s.up(NIC, ServerIPv4(), ServerIPv6()); err != nil {
 		return err
 	}
 	if err := s.waitUsable(ctx, NIC); err != nil {

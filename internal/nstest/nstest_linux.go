@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/sixhost/sixhost/internal/ifaddr"
 	"github.com/sixhost/sixhost/internal/netns"
 )
 
@@ -147,6 +148,28 @@ func NS(t testing.TB) *netns.NS {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ns.Close() })
+	return ns
+}
+
+// NSWith makes a network namespace with addresses on its loopback interface,
+// ready to be listened on and connected to.
+func NSWith(t testing.TB, addrs ...string) *netns.NS {
+	t.Helper()
+	ns := NS(t)
+	h, err := ns.Handle(unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	lo, err := h.LinkByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addrs {
+		if err := ifaddr.AddText(h, lo, a+"/128"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return ns
 }
 

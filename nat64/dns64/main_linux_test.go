@@ -2,7 +2,6 @@ package dns64
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -10,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/vishvananda/netlink"
 
 	"github.com/sixhost/sixhost/internal/netns"
 	"github.com/sixhost/sixhost/internal/nstest"
@@ -30,22 +27,7 @@ const (
 // namespace makes a namespace in which those addresses work.
 func namespace(t testing.TB) *netns.NS {
 	t.Helper()
-	ns := nstest.NS(t)
-	nstest.Do(t, ns, func() error {
-		lo, err := netlink.LinkByName("lo")
-		if err != nil {
-			return err
-		}
-		for _, a := range []string{guestAddr, strangerAddr, serverAddr} {
-			if err := netlink.AddrAdd(lo, &netlink.Addr{
-				IPNet: &net.IPNet{IP: net.ParseIP(a), Mask: net.CIDRMask(128, 128)}, Flags: 0x02, // nodad
-			}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return ns
+	return nstest.NSWith(t, guestAddr, strangerAddr, serverAddr)
 }
 
 // serve runs a server in the namespace until the test ends and returns it with

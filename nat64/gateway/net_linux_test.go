@@ -15,8 +15,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv6"
-	"golang.org/x/sys/unix"
 
+	"github.com/sixhost/sixhost/internal/ifaddr"
 	"github.com/sixhost/sixhost/internal/netns"
 	"github.com/sixhost/sixhost/internal/nstest"
 	"github.com/sixhost/sixhost/internal/sysctl"
@@ -133,14 +133,7 @@ func address(h *netlink.Handle, name, prefix string) error {
 	if err != nil {
 		return err
 	}
-	a, err := netlink.ParseAddr(prefix)
-	if err != nil {
-		return err
-	}
-	if strings.Contains(prefix, ":") {
-		a.Flags = unix.IFA_F_NODAD
-	}
-	return h.AddrAdd(l, a)
+	return ifaddr.AddText(h, l, prefix)
 }
 
 func route(h *netlink.Handle, name, dst, via string, mtu int) error {
