@@ -1,0 +1,61 @@
+package bridge_test
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+
+	"github.com/sixhost/sixhost/bridge"
+	"github.com/sixhost/sixhost/slaac"
+)
+
+// The steps from a server as the provider handed it over to one with a bridge
+// and the address that SLAAC makes of the NIC's MAC.
+func Example() {
+	mac := slaac.MAC{0x90, 0x1b, 0x0e, 0x12, 0x34, 0x56}
+	c := bridge.Config{Uplink: "enp2s0", Address: bridge.SLAACAddress()}
+	// Capture would read this.
+	there := bridge.State{
+		Scope: c.Scope(),
+		Links: []bridge.Link{{Name: "enp2s0", Kind: "device", MAC: mac, MTU: 1500, Up: true, Ethernet: true}},
+		Addrs: []bridge.Addr{
+			{Link: "enp2s0", Prefix: netip.MustParsePrefix("2001:db8:1:3::2/64"), Preferred: bridge.Forever, Valid: bridge.Forever},
+		},
+		Routes: []bridge.Route{
+			{Link: "enp2s0", Family: 6, Table: 254, Type: 1, Dst: netip.MustParsePrefix("::/0"), Via: netip.MustParseAddr("fe80::1"), Metric: 1024, Protocol: 4},
+		},
+		Sysctls: map[string]string{"net/ipv6/conf/all/forwarding": "1"},
+	}
+	wanted, err := c.State(there)
+	if err != nil {
+		fmt.Println(err) // a *plan.Refusal: one sentence that names the field or link
+		return
+	}
+	p, err := bridge.Plan(there, wanted)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	p.WriteText(os.Stdout)
+	// Output:
+	// apply:
+	//    1. bridge      make the bridge br0 with the MAC 90:1b:0e:12:34:56, MTU 1500, without spanning tree and multicast snooping
+	//    2. bridge      set net/ipv6/conf/br0/accept_ra to 0
+	//    3. bridge      set net/ipv6/conf/br0/accept_redirects to 0
+	//    4. bridge      set net/ipv6/conf/br0/addr_gen_mode to 1
+	//    5. bridge      set net/ipv6/conf/br0/autoconf to 0
+	//    6. bridge      set net/ipv6/conf/br0/disable_ipv6 to 0
+	//    7. bridge      set br0 up
+	//    8. bridge      set net/ipv6/conf/enp2s0/addr_gen_mode to 1
+	//    9. bridge      put 2001:db8:1:3::2/64 on br0, usable at once, deprecated
+	//   10. bridge      put 2001:db8:1:3:921b:eff:fe12:3456/64 on br0, usable at once
+	//   11. bridge      put fe80::921b:eff:fe12:3456/64 on br0, usable at once
+	//   12. bridge      make enp2s0 a port of br0
+	//   13. bridge      move the route default (IPv6) via fe80::1 dev br0 metric 1024
+	//   14. bridge      remove 2001:db8:1:3::2/64 from enp2s0
+	//   15. bridge      clear the mark that 2001:db8:1:3::2/64 on br0 skipped duplicate address detection
+	//   16. bridge      clear the mark that 2001:db8:1:3:921b:eff:fe12:3456/64 on br0 skipped duplicate address detection
+	//   17. bridge      clear the mark that fe80::921b:eff:fe12:3456/64 on br0 skipped duplicate address detection
+	// confirm:
+	//    1. bridge      remove 2001:db8:1:3::2/64 from br0
+}
