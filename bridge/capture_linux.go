@@ -54,6 +54,9 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 	if err := s.captureSysctl(filterKey("all")); err != nil {
 		return State{}, err
 	}
+	if s.Bypass, err = hasBypass(ctx, names); err != nil {
+		return State{}, err
+	}
 	s.keepGateways()
 	s.sort()
 	return s, nil

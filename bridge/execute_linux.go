@@ -42,6 +42,9 @@ func execute(ctx context.Context, c change) error {
 		}
 		return nil
 	}
+	if _, ok := c.(delBypass); ok {
+		return takeBypass(ctx, h) // the link it was for may be gone by now
+	}
 	link, err := h.LinkByName(subject(c))
 	if err != nil {
 		return fmt.Errorf("find %s: %w", subject(c), err)
@@ -62,6 +65,8 @@ func execute(ctx context.Context, c change) error {
 		return wrap(h.LinkSetDown(link), "set %s down", c.link)
 	case setMaster:
 		return enslave(ctx, h, link, c)
+	case addBypass:
+		return putBypass(ctx, h, link)
 	case addAddr:
 		// Not before packets to it are received here may it leave the other link.
 		return wrap(ignore(ifaddr.AddReady(ctx, h, link, toNetlinkAddr(c.Addr)), unix.EEXIST), "add address %s to %s", c.Prefix, c.Link)
@@ -103,6 +108,8 @@ func subject(c change) string {
 		return c.link
 	case setMaster:
 		return c.link
+	case addBypass:
+		return c.link
 	case addAddr:
 		return c.Link
 	case changeAddr:
@@ -123,8 +130,8 @@ func subject(c change) string {
 	return ""
 }
 
-// carrierPatience is how long a new port is given to lend its carrier to the
-// bridge. The kernel does it in a work queue, usually within a millisecond.
+// carrierPatience is how long a carrier is waited for. The kernel passes it on
+// in a work queue, usually within a millisecond.
 const carrierPatience = time.Second
 
 func enslave(ctx context.Context, h *netlink.Handle, link netlink.Link, c setMaster) error {
@@ -138,18 +145,25 @@ func enslave(ctx context.Context, h *netlink.Handle, link netlink.Link, c setMas
 	if err := h.LinkSetMaster(link, master); err != nil {
 		return fmt.Errorf("make %s a port of %s: %w", c.link, c.master, err)
 	}
-	// Until the kernel has noticed the carrier, the bridge's queue is one that
-	// drops everything, so no route may lead there yet. A port without a carrier
-	// gives none, and nothing is lost by going on.
+	if link.Attrs().OperState == netlink.OperDown {
+		return nil // it has none to lend
+	}
+	return awaitCarrier(ctx, h, c.master)
+}
+
+// awaitCarrier waits until the kernel has noticed a link's carrier: before, its
+// queue is one that drops everything, so nothing may be led there yet. Where
+// none comes, nothing is lost by going on.
+func awaitCarrier(ctx context.Context, h *netlink.Handle, name string) error {
 	for end := time.Now().Add(carrierPatience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		master, err := h.LinkByName(c.master)
+		l, err := h.LinkByName(name)
 		if err != nil {
-			return fmt.Errorf("find %s: %w", c.master, err)
+			return fmt.Errorf("find %s: %w", name, err)
 		}
-		if master.Attrs().OperState == netlink.OperUp || link.Attrs().OperState == netlink.OperDown {
+		if l.Attrs().OperState == netlink.OperUp {
 			break
 		}
 	}

@@ -112,7 +112,7 @@ func changes(from, to State) []change {
 	// roles but hear in only one, and is released after they are back.
 	for _, l := range to.Links {
 		if have, ok := from.link(l.Name); ok && have.Master != l.Master && l.Master != "" {
-			add(setMaster{l.Name, l.Master})
+			add(changePlace(l.Name, l.Master, to.Uplink)...)
 		}
 	}
 
@@ -130,8 +130,11 @@ func changes(from, to State) []change {
 
 	for _, l := range to.Links {
 		if have, ok := from.link(l.Name); ok && have.Master != "" && l.Master == "" {
-			add(setMaster{l.Name, ""})
+			add(changePlace(l.Name, "", to.Uplink)...)
 		}
+	}
+	if from.Bypass && !slices.Contains(list, change(delBypass{to.Uplink})) {
+		add(delBypass{to.Uplink}) // left over from a change that was cut off
 	}
 
 	// The old link is cleared, an address that others follow last.
@@ -166,6 +169,15 @@ func changes(from, to State) []change {
 		add(delAddr{a, plan.Confirm})
 	}
 	return list
+}
+
+// changePlace gives a link another master. For the uplink that would lose what
+// arrives in the middle of it.
+func changePlace(link, master, uplink string) []change {
+	if link != uplink {
+		return []change{setMaster{link, master}}
+	}
+	return []change{addBypass{link}, setMaster{link, master}, delBypass{link}}
 }
 
 // moving reports whether the uplink changes its place.

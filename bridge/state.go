@@ -36,6 +36,9 @@ type State struct {
 	Sysctls map[string]string `json:"sysctls"`
 	// Retiring addresses are wanted, deprecated, until a change is confirmed.
 	Retiring []Addr `json:"retiring,omitempty"`
+	// Bypass: what arrives at the uplink is led past its change of place, which
+	// lasts only as long as that.
+	Bypass bool `json:"bypass,omitempty"`
 	// Ports are the bridge's ports other than the uplink.
 	Ports []string `json:"ports,omitempty"`
 	// At is when the state was captured; zero in wanted states. Remaining
@@ -123,6 +126,14 @@ type Neighbor struct {
 	// Permanent entries are configuration; others were learned.
 	Permanent bool `json:"permanent,omitempty"`
 }
+
+// Names of what exists only while the uplink changes its place: an nftables
+// table of the netdev family, and a pair of links.
+const (
+	bypassTable = "sixhost_bypass"
+	bypassOut   = "sixhost-by0" // what arrived is sent out of it
+	bypassIn    = "sixhost-by1" // and received here
+)
 
 // Numbers of rtnetlink(7) that the pure code needs on every system.
 const (
