@@ -135,6 +135,10 @@ const (
 	bypassIn    = "sixhost-by1" // and received here
 )
 
+// TransientLinks are the names of the links that exist only for the moment in
+// which the uplink changes its place.
+func TransientLinks() []string { return []string{bypassOut, bypassIn} }
+
 // Numbers of rtnetlink(7) that the pure code needs on every system.
 const (
 	mainTable      = 254
