@@ -127,7 +127,7 @@ func (a app) awaitConfirm(ctx context.Context, open *rollback.Change, c config, 
 			return errors.Join(ctx.Err(), a.takeBack(ctx, open))
 		case <-entered:
 			if err := rollback.Confirm(ctx, c.StateDir); err != nil {
-				return fmt.Errorf("confirm: %w", err)
+				return err
 			}
 			<-done
 			return a.finish(ctx, c)
@@ -169,7 +169,7 @@ func (a app) confirm(ctx context.Context, args []string) error {
 	case errors.Is(err, rollback.ErrNoChange):
 		fmt.Fprintln(a.stdout, "No change waits for confirmation.")
 	case err != nil:
-		return fmt.Errorf("confirm: %w", err)
+		return err
 	default:
 		fmt.Fprintln(a.stdout, "Confirmed: nothing will be taken back.")
 	}
@@ -204,17 +204,17 @@ func (a app) undo(ctx context.Context, args []string) error {
 		return err
 	}
 	switch err := rollback.Undo(ctx, c.StateDir); {
-	case errors.Is(err, rollback.ErrNoChange):
+	case errors.Is(err, rollback.ErrNoChange), errors.Is(err, rollback.ErrUnfinished):
 		// Its processes may all be gone, the captured state still there.
 		restored, err := a.guard.Recover(ctx, c.StateDir)
 		if err != nil {
-			return fmt.Errorf("undo: %w", err)
+			return err
 		}
 		if !restored {
 			return &plan.Refusal{Subject: "undo", Reason: "no change waits for confirmation, so there is nothing to take back"}
 		}
 	case err != nil:
-		return fmt.Errorf("undo: %w", err)
+		return err
 	}
 	fmt.Fprintln(a.stdout, "The network from before the change is back.")
 	return nil
