@@ -27,7 +27,8 @@ import (
 // stage is a server somebody has lived in for a while, and its provider.
 type stage struct {
 	server, provider *netns.NS
-	dir              string // has host.yaml and the state directory
+	dir              string // has host.yaml
+	state            string // the state directory
 	file             string
 
 	mu        sync.Mutex
@@ -136,6 +137,7 @@ func newStage(t *testing.T) *stage {
 	})
 	s.batch(t, s.server, stageServerRoutes)
 	s.sysctls(t, s.server, stageSysctls)
+	s.state = filepath.Join(s.dir, "state")
 	s.file = s.yaml(t, "host.yaml", "")
 	s.watchDetection(t)
 	return s
@@ -146,9 +148,7 @@ func (s *stage) yaml(t *testing.T, name, more string) string {
 	t.Helper()
 	file := filepath.Join(s.dir, name)
 	text := "address: slaac\nstatic: true\nprefix: 2001:db8:1:3::/64\npersist: {format: none}\ndns: {upstreams: [192.0.2.53]}\nconfirm_within: 1s\n" + more
-	if !strings.Contains(more, "state_dir:") {
-		text += "state_dir: " + filepath.Join(s.dir, "state") + "\n"
-	}
+	text += "state_dir: " + s.state + "\n"
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func (s *stage) pings(t *testing.T) []*probe.Pinger {
 
 // open reads what the state directory says of an open change.
 func (s *stage) open() (phase string, pid, watchdog int, open bool) {
-	found, err := filepath.Glob(filepath.Join(s.dir, "state", "*", "change.json"))
+	found, err := filepath.Glob(filepath.Join(s.state, "*", "change.json"))
 	if err != nil || len(found) != 1 {
 		return "", 0, 0, false
 	}
