@@ -91,7 +91,7 @@ func changes(from, to State) []change {
 	for _, a := range inOrderOfAdding(wanted) {
 		if _, ok := find(from.Addrs, a); !ok {
 			add(addAddr{a})
-			if a.Prefix.Addr().Is6() {
+			if a.Prefix.Addr().Is6() && !a.NoDAD {
 				hasty = append(hasty, a)
 			}
 		}
@@ -123,7 +123,9 @@ func changes(from, to State) []change {
 		}
 	}
 	for _, r := range from.Routes {
-		if !slices.ContainsFunc(to.Routes, func(o Route) bool { return o.id() == r.id() }) {
+		// What looks left over may be what an address that comes back will follow.
+		adopted := r.Protocol == protocolKernel && to.followsAddr(r)
+		if !adopted && !slices.ContainsFunc(to.Routes, func(o Route) bool { return o.id() == r.id() }) {
 			add(delRoute{r})
 		}
 	}
@@ -143,7 +145,7 @@ func changes(from, to State) []change {
 			add(delNeighbor{n})
 		}
 	}
-	for _, a := range slices.Backward(from.Addrs) {
+	for _, a := range inOrderOfRemoving(from.Addrs) {
 		if _, ok := find(wanted, a); !ok {
 			add(delAddr{a, plan.Apply})
 		}
@@ -259,6 +261,14 @@ func inOrderOfAdding(list []Addr) []Addr {
 			out = append(out, a)
 		}
 	}
+	return out
+}
+
+// inOrderOfRemoving brings addresses into an order that, cut off anywhere,
+// leaves those that inOrderOfAdding completes to the list they were.
+func inOrderOfRemoving(list []Addr) []Addr {
+	out := inOrderOfAdding(list)
+	slices.Reverse(out)
 	return out
 }
 

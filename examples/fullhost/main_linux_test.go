@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 	// The lab starts this binary again and again: as its inner half, as the
 	// server's commands, as the watchdog.
 	if os.Getenv(envProgram) != "" || lab.Inside() {
+		armFault()
 		main()
 		return
 	}
