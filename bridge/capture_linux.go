@@ -59,8 +59,10 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 	if err := s.captureForwarding(names); err != nil {
 		return State{}, err
 	}
-	if err := s.captureSysctl(filterKey("all")); err != nil {
-		return State{}, err
+	for _, key := range append(netfilterKeys(), filterKey("all")) {
+		if err := s.captureSysctl(key); err != nil {
+			return State{}, err
+		}
 	}
 	s.keepGateways()
 	s.sort()

@@ -55,6 +55,7 @@ func (c Config) State(there State) (State, error) {
 		want.Sysctls["net/ipv4/conf/"+scope.Uplink+"/rp_filter"] = v
 	}
 	want.inherit(there)
+	want.wantNetfilter(there)
 	own, err := c.ownAddress(up.MAC, prefix)
 	if err != nil {
 		return State{}, err
