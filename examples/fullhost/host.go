@@ -171,8 +171,10 @@ func (h host) edgeConfig(own []bridge.Addr) macrewrite.Config {
 		c.Host = append(c.Host, a.Prefix.Addr())
 	}
 	for _, r := range h.wanted.Routes {
-		if r.Via.IsValid() && !slices.Contains(c.Gateways, r.Via) {
-			c.Gateways = append(c.Gateways, r.Via)
+		for _, via := range r.Gateways() {
+			if !slices.Contains(c.Gateways, via) {
+				c.Gateways = append(c.Gateways, via)
+			}
 		}
 	}
 	return c
