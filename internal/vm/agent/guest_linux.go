@@ -90,7 +90,10 @@ func guest(bridge, mac, file string) error {
 			continue // the link comes up only now
 		}
 		sent++
-		if err := os.WriteFile(file, fmt.Appendf(nil, "%d\n", sent), 0o644); err != nil {
+		if err := os.WriteFile(file+".new", fmt.Appendf(nil, "%d\n", sent), 0o644); err != nil {
+			return err
+		}
+		if err := os.Rename(file+".new", file); err != nil {
 			return err
 		}
 	}
