@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -67,8 +68,8 @@ func (r *Root) Start(ctx context.Context, cfg Config) (*Machine, error) {
 		"-serial", "file:" + m.Console(),
 		"-device", "virtio-serial-pci",
 	}
-	m.cmd = exec.CommandContext(context.WithoutCancel(ctx), "qemu-system-x86_64")
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	m.cmd = exec.Command("qemu-system-x86_64")
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	// plug makes a pair of sockets: one for us, one for QEMU under a number.
 	var ours, theirs []*os.File
 	plug := func(typ int, name string) (number int, err error) {
@@ -121,22 +122,34 @@ func (r *Root) Start(ctx context.Context, cfg Config) (*Machine, error) {
 	}
 	defer log.Close()
 	m.cmd.Stdout, m.cmd.Stderr = log, log
-	if err := m.cmd.Start(); err != nil {
+	result := make(chan error)
+	m.wg.Go(func() { m.emulate(result) })
+	if err := <-result; err != nil {
 		return nil, fmt.Errorf("start QEMU: %w", err)
 	}
 	started = true
 	m.agent, m.monitor, m.nics = newAgent(ours[0]), newMonitor(ours[1]), ours[2:]
 	m.wg.Go(m.agent.run)
-	m.wg.Go(func() {
+	return m, nil
+}
+
+// emulate starts QEMU and waits for its end. QEMU is killed when the thread that
+// started it dies, which is this one, and is nobody else's as long as QEMU runs:
+// it does not outlive a test that is killed.
+func (m *Machine) emulate(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := m.cmd.Start()
+	started <- err
+	if err == nil {
 		m.cmd.Wait()
 		close(m.done)
-	})
-	return m, nil
+	}
 }
 
 // Close ends the machine, as if its plug were pulled.
 func (m *Machine) Close() error {
-	syscall.Kill(-m.cmd.Process.Pid, syscall.SIGKILL)
+	m.cmd.Process.Kill()
 	m.agent.f.Close()
 	m.monitor.f.Close()
 	for _, f := range m.nics {
