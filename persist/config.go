@@ -78,6 +78,10 @@ type Config struct {
 	// Executable is the absolute path of the program that the unit starts with
 	// the argument "run"; no unit is written if it is empty.
 	Executable string
+	// Edge is the state of the edge (package macrewrite) as JSON, which a second
+	// unit has Executable load at boot, with the arguments "edge -load" and a
+	// path, before any link comes up; neither is written if it is empty.
+	Edge []byte
 	// ConfigFile is the absolute path that the program gets with -f; default
 	// none.
 	ConfigFile string

@@ -1,6 +1,7 @@
 // Package persist renders the state that a host is wanted to have into the
-// files that its next boot reads: netplan or systemd-networkd, sysctl.d, and a
-// systemd unit for the program that serves the guests.
+// files that its next boot reads: netplan or systemd-networkd, sysctl.d, a systemd
+// unit for the program that serves the guests, and one that puts the edge's rules
+// in place before any link comes up.
 //
 // [Config.Scope] names the files in question, [Capture] reads them,
 // [Config.State] decides what is wanted of them and is where the rendering
@@ -29,8 +30,7 @@
 // # Out of scope
 //
 // No running program is told to read its files again, and what the NAT64
-// gateway and the edge's rules need is made anew by the serving program when it
-// starts.
+// gateway needs is made anew by the serving program when it starts.
 //
 // # Privileges and errors
 //

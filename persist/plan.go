@@ -25,10 +25,13 @@ func Restorer() plan.Restorer {
 // has: what ranks below rankSwitch has no effect without that, what ranks above
 // isn't needed to reach the host.
 const (
-	rankBackup = iota // a copy of a file that is about to be replaced
-	rankInert         // what belongs to a link that nothing makes yet
-	rankNetdev        // makes the bridge, which without a port has no carrier and no network
-	rankSwitch        // makes the uplink a port
+	rankBackup       = iota // a copy of a file that is about to be replaced
+	rankEdge                // the edge's rules, which wait for ports to drop something
+	rankEdgeUnit            // loads them
+	rankEdgeUnitLink        // at boot
+	rankInert               // what belongs to a link that nothing makes yet
+	rankNetdev              // makes the bridge, which without a port has no carrier and no network
+	rankSwitch              // makes the uplink a port
 	rankAfter
 	rankUnit
 	rankUnitLink
@@ -38,6 +41,12 @@ func rank(name string) int {
 	switch {
 	case strings.Contains(path.Base(name), savedSuffix), strings.Contains(path.Base(name), "NO"):
 		return rankBackup
+	case name == edgePath:
+		return rankEdge
+	case name == edgeUnitPath:
+		return rankEdgeUnit
+	case name == edgeUnitLinkPath:
+		return rankEdgeUnitLink
 	case name == cloudOffPath, strings.HasPrefix(name, generatedPrefix) && strings.HasSuffix(name, dropIn):
 		return rankInert
 	case strings.HasPrefix(name, ownPrefix) && strings.HasSuffix(name, dropIn), name == sysctlPath:

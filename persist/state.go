@@ -56,9 +56,18 @@ func (f File) same(o File) bool {
 	return f.Mode == o.Mode && bytes.Equal(f.Content, o.Content)
 }
 
-// own reports whether the file is one that this package wrote.
+// own reports whether the file is one that this package wrote. JSON has no
+// place for the marker, and nobody else has a file of that name.
 func (f File) own() bool {
-	return f.Target == "" && bytes.HasPrefix(f.Content, []byte(marker)) || f.Path == unitLinkPath && f.Target == unitLinkTarget
+	switch f.Path {
+	case unitLinkPath:
+		return f.Target == unitLinkTarget
+	case edgeUnitLinkPath:
+		return f.Target == edgeUnitLinkTarget
+	case edgePath:
+		return f.Target == ""
+	}
+	return f.Target == "" && bytes.HasPrefix(f.Content, []byte(marker))
 }
 
 // File returns a file by its path.

@@ -105,7 +105,7 @@ func TestNetplanGenerate(t *testing.T) {
 	}
 }
 
-// The real systemd finds nothing wrong with the unit.
+// The real systemd finds nothing wrong with the units.
 func TestUnitVerify(t *testing.T) {
 	analyze := nstest.Tool(t, "systemd-analyze")
 	dir := t.TempDir()
@@ -118,12 +118,14 @@ func TestUnitVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := filepath.Join(dir, "sixhost.service")
-	if err := os.WriteFile(at, unit, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.Command(analyze, "verify", "--man=no", "--recursive-errors=no", at).CombinedOutput()
-	if err != nil || len(out) > 0 {
-		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	for name, content := range map[string][]byte{"sixhost.service": unit, "sixhost-edge.service": edgeUnit(unitWord(program))} {
+		at := filepath.Join(dir, name)
+		if err := os.WriteFile(at, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(analyze, "verify", "--man=no", "--recursive-errors=no", at).CombinedOutput()
+		if err != nil || len(out) > 0 {
+			t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+		}
 	}
 }

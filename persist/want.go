@@ -64,6 +64,9 @@ func (c Config) State(there State) (State, error) {
 			}
 		}
 	}
+	if err := w.edge(c); err != nil {
+		return State{}, err
+	}
 	w.linkFiles(there)
 	return w.State, nil
 }

@@ -348,6 +348,12 @@ func (h host) gatewayPart(ctx context.Context) (part, error) {
 
 func (h host) persistPart(ctx context.Context) (part, persist.Format, error) {
 	cfg := h.persistConfig()
+	if cfg.Executable != "" {
+		var err error
+		if cfg.Edge, err = h.edgeAtBoot(); err != nil {
+			return part{}, err
+		}
+	}
 	there, err := persist.Capture(ctx, cfg.Scope())
 	if err != nil {
 		return part{}, "", err

@@ -8,9 +8,10 @@
 //	fullhost confirm    keep the change, from any login
 //	fullhost undo       take the change back now
 //	fullhost run        serve: router advertisements, DNS64, NAT64, front door
+//	fullhost edge       put the rules of the last apply in place, at boot
 //	fullhost zone       print the DNS records to enter at the provider
 //
-// Every command but lab reads -f host.yaml, by default /etc/sixhost/host.yaml
+// Every command but lab and edge reads -f host.yaml, by default /etc/sixhost/host.yaml
 // where it exists; every key in it is optional. The exit status is 0 when all
 // is as asked, 1 when something failed, 2 when the input or the machine is not
 // fit for it and nothing was changed, 130 or 143 after SIGINT or SIGTERM.
@@ -65,6 +66,7 @@ func commands() []command {
 		{"confirm", "keep the change that waits for it (works from any login)", app.confirm},
 		{"undo", "take back the change that waits for confirmation", app.undo},
 		{"run", "serve router advertisements, DNS64, NAT64 and the IPv4 front door", app.serve},
+		{"edge", "put the edge's rules from a file in place (what the boot runs)", app.edge},
 		{"zone", "print the DNS records of host and guests", app.zone},
 	}
 }
@@ -188,7 +190,7 @@ func (a app) flags(name string, args []string, define func(*flag.FlagSet)) error
 	return nil
 }
 
-// configFlag is the -f every command but lab has.
+// configFlag is the -f every command but lab and edge has.
 func configFlag(fs *flag.FlagSet, path *string) {
 	fs.StringVar(path, "f", "", "the `file` that describes the host; default "+defaultFile+" where it exists")
 }
