@@ -36,7 +36,8 @@ func renderedKeys() []string {
 		"accept-ra", "link-local", "renderer", "optional", "interfaces", "parameters", "ipv6-privacy", "ipv6-address-generation", "ipv6-mtu"}
 }
 
-// keepEntry collects what is to be taken over from an entry of netplan's.
+// keepEntry collects what is to be taken over from an entry of netplan's. The
+// uplink's keeps most of it itself, unless the file is ours.
 func (k *kept) keepEntry(f File, e netplanEntry, n nic) error {
 	isUplink := e.kind != "bridges"
 	for _, key := range e.keys() {
@@ -52,7 +53,7 @@ func (k *kept) keepEntry(f File, e netplanEntry, n nic) error {
 			}
 		case name == "routing-policy" && len(v.Content) > 0:
 			return refuseAt(f, key.Line, ErrInexpressible, "routing-policy of %s can't be moved to %s yet", e, n.bridge)
-		case !isUplink && name == "macaddress", name == "routing-policy", slices.Contains(renderedKeys(), name):
+		case !isUplink && name == "macaddress", name == "routing-policy", slices.Contains(renderedKeys(), name), isUplink && !f.own():
 		case isUplink && name == "match":
 			m := netplanEntry{node: v}
 			k.match = nil

@@ -54,8 +54,8 @@ func (n network) networkdNetdev() []byte {
 }
 
 // networkdUplink makes the NIC a port of the bridge, without addresses.
-func (n network) networkdUplink() []byte {
-	w := newINI()
+func (n network) networkdUplink(comments []string) []byte {
+	w := newINI(comments...)
 	w.section("Match")
 	w.set("Name", n.uplink)
 	w.section("Link")

@@ -170,5 +170,8 @@ func (c change) text() string {
 	case bytes.Equal(c.from.Content, c.to.Content):
 		return fmt.Sprintf("set the permissions of %s to %04o", name, c.to.Mode)
 	}
+	if c.to.edited() {
+		return "edit " + name
+	}
 	return "replace " + name
 }
