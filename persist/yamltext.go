@@ -106,7 +106,9 @@ func (t *yamlText) last(s span) int {
 }
 
 // isMark reports whether a line begins or ends a document.
-func isMark(line string) bool { return strings.HasPrefix(line, "---") || strings.HasPrefix(line, "...") }
+func isMark(line string) bool {
+	return strings.HasPrefix(line, "---") || strings.HasPrefix(line, "...")
+}
 
 // passedOver reports whether a line is empty or a comment.
 func (t *yamlText) passedOver(n int) bool {
@@ -139,7 +141,7 @@ func (t *yamlText) column(n *yaml.Node) int {
 }
 
 // comment cuts the comment off a line: what follows a number sign at the
-// beginning or after a space, outside of quotes.
+// beginning, after a space or after what can't go on, outside of quotes.
 func comment(line string) (text, comment string) {
 	quote := byte(0)
 	for i := 0; i < len(line); i++ {
@@ -153,7 +155,7 @@ func comment(line string) (text, comment string) {
 		case quote != 0:
 		case (c == '"' || c == '\'') && fresh:
 			quote = c
-		case c == '#' && (i == 0 || line[i-1] == ' ' || line[i-1] == '\t'):
+		case c == '#' && (i == 0 || strings.IndexByte(" \t[]{},\"'", line[i-1]) >= 0):
 			return strings.TrimRight(line[:i], " \t"), line[i:]
 		}
 	}
