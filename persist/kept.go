@@ -20,6 +20,8 @@ type kept struct {
 	// hardware are further lines for netplan's uplink.
 	hardware []string
 	notes    []string
+	// dynamic tells an uplink that asked for its configuration.
+	dynamic bool
 }
 
 // hardwareKeys are settings of netplan that stay with the device whatever is
@@ -42,6 +44,7 @@ func (k *kept) keepEntry(f File, e netplanEntry, n nic) error {
 	isUplink := e.kind != "bridges"
 	for _, key := range e.keys() {
 		v := e.get(key.Value)
+		k.dynamic = k.dynamic || (key.Value == "dhcp4" || key.Value == "dhcp6") && slices.Contains([]string{"true", "yes", "on", "y"}, v.Value)
 		switch name := key.Value; {
 		case name == "nameservers":
 			ns := netplanEntry{node: v}
@@ -80,6 +83,8 @@ func (k *kept) keepEntry(f File, e netplanEntry, n nic) error {
 func (k *kept) keepNetwork(nf networkFile, n nic) error {
 	for _, s := range nf.settings {
 		switch s.section + "." + s.key {
+		case "Network.DHCP":
+			k.dynamic = k.dynamic || !slices.Contains([]string{"no", "false", "off", "0"}, s.value)
 		case "Network.DNS":
 			for _, w := range strings.Fields(s.value) {
 				k.servers = appendNew(k.servers, w)

@@ -50,8 +50,11 @@ func (c Config) State(there State) (State, error) {
 	for _, n := range w.net.kept.notes {
 		w.note("%s", n)
 	}
+	if w.net.kept.dynamic && len(w.net.nameServers()) == 0 {
+		w.note("%s had its name servers from DHCP or router advertisements, which %s doesn't ask for: see that /etc/resolv.conf has some after the next boot", w.net.uplink, w.net.bridge)
+	}
 	w.cloudInit(there)
-	w.write(sysctlPath, 0o644, sysctlConf(c.Bridge.Sysctls))
+	w.write(sysctlPath, 0o644, sysctlConf(bootSysctls(c.Bridge)))
 	if c.Executable != "" {
 		unit, err := c.unit()
 		if err != nil {
