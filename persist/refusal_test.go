@@ -21,9 +21,19 @@ func TestRefusals(t *testing.T) {
 		says   string
 	}{
 		{"nothing", nil, nil, ErrFormat, "persist: there are no files in /etc/netplan nor /etc/systemd/network to go by; set format to netplan, to networkd or to none"},
-		{"NetworkManager", map[string]string{"etc/NetworkManager/system-connections/wired.nmconnection": "secret"}, nil, ErrOwner, "persist: NetworkManager has profiles in /etc/NetworkManager/system-connections"},
+		{"NetworkManager", map[string]string{"etc/NetworkManager/system-connections/wired.nmconnection": "secret"}, nil, ErrOwner, "persist: NetworkManager configures the network here (there is /etc/NetworkManager/system-connections/wired.nmconnection), and its files can't be taken over; move enp2s0 to netplan or networkd first"},
+		{"NetworkManager, and a file of networkd's for others", map[string]string{"etc/NetworkManager/system-connections/wired.nmconnection": "", net + "10-lan.network": "[Match]\nName=enp3s0\n"}, nil, ErrOwner, "persist: NetworkManager configures the network here"},
+		{"NetworkManager without profiles", map[string]string{"etc/systemd/system/multi-user.target.wants/NetworkManager.service": "", "usr/sbin/netplan": ""}, nil, ErrOwner, "persist: NetworkManager configures"},
+		{"connman", map[string]string{"var/lib/connman/ethernet_901b0e123456_cable/settings": ""}, nil, ErrOwner, "persist: connman configures the network here (there is /var/lib/connman/ethernet_901b0e123456_cable/settings)"},
+		{"wicked", map[string]string{"etc/sysconfig/network/ifcfg-enp2s0": "BOOTPROTO=dhcp\n"}, nil, ErrOwner, "persist: wicked configures the network here (there is /etc/sysconfig/network/ifcfg-enp2s0)"},
+		{"Red Hat's scripts", map[string]string{"etc/sysconfig/network-scripts/ifcfg-enp2s0": ""}, nil, ErrOwner, "persist: Red Hat's network script configures"},
+		{"dhcpcd", map[string]string{"etc/systemd/system/multi-user.target.wants/dhcpcd.service": ""}, nil, ErrOwner, "persist: dhcpcd configures"},
+		{"ifupdown, continued", map[string]string{"etc/network/interfaces": "# iface enp2s0\niface \\\n enp2s0 inet dhcp\n"}, nil, ErrOwner, "/etc/network/interfaces line 2: ifupdown configures enp2s0 here"},
+		{"ifupdown, source by pattern", map[string]string{"etc/network/interfaces": "source interfaces.d/*.cfg\n", "etc/network/interfaces.d/up.cfg": "iface enp2s0 inet dhcp\n"}, nil, ErrOwner, "/etc/network/interfaces.d/up.cfg line 1: ifupdown configures enp2s0 here"},
+		{"ifupdown, folder by name", map[string]string{"etc/network/interfaces": "source-directory /etc/network/interfaces.d\n", "etc/network/interfaces.d/up": "iface enp2s0 inet dhcp\n"}, nil, ErrOwner, "/etc/network/interfaces.d/up line 1: ifupdown configures enp2s0 here"},
+		{"ifupdown, from elsewhere", map[string]string{"etc/network/interfaces": "iface lo inet loopback\nsource /srv/net/*\n"}, nil, ErrOwner, "/etc/network/interfaces line 2: ifupdown takes in /srv/net/*, which is not looked at"},
 		{"ifupdown", map[string]string{"etc/network/interfaces": "auto lo\niface lo inet loopback\n\niface enp2s0 inet static\n", eth: hetzner}, nil, ErrOwner, "/etc/network/interfaces line 4: ifupdown configures enp2s0 here"},
-		{"ifupdown, folder", map[string]string{"etc/network/interfaces.d/50-cloud-init": "iface br0 inet static\n"}, nil, ErrOwner, "/etc/network/interfaces.d/50-cloud-init line 1: ifupdown configures br0 here"},
+		{"ifupdown, folder", map[string]string{"etc/network/interfaces": "source /etc/network/interfaces.d/*\n", "etc/network/interfaces.d/50-cloud-init": "iface br0 inet static\n"}, nil, ErrOwner, "/etc/network/interfaces.d/50-cloud-init line 1: ifupdown configures br0 here"},
 		{"bad YAML", map[string]string{eth: "network:\n  version: 2\n\tethernets: {}\n"}, nil, ErrUnreadable, "/etc/netplan/01-netcfg.yaml: is no YAML: line "},
 		{"no mapping", map[string]string{eth: "network:\n  ethernets: [enp2s0]\n"}, nil, ErrUnreadable, "/etc/netplan/01-netcfg.yaml line 2: ethernets is not a mapping"},
 		{"twice", map[string]string{eth: "network:\n  version: 2\n  version: 2\n"}, nil, ErrUnreadable, "line 3: network has version twice"},
@@ -94,7 +104,8 @@ func TestLeavesAlone(t *testing.T) {
 		"etc/systemd/network/10-lan.network":     "[Match]\nName=enp3s0\n[Network]\nDHCP=yes\n",
 		"etc/systemd/network/10-wl.network":      "[Match]\nType=wlan\n",
 		"etc/systemd/network/25-mac.link":        "[Match]\nMACAddress=90:1b:0e:12:34:56\n[Link]\nName=enp2s0\n",
-		"etc/network/interfaces":                 "source /etc/network/interfaces.d/*\niface lo inet loopback\n",
+		"etc/network/interfaces":                 "source /etc/network/interfaces.d/*.cfg\niface lo inet loopback\n",
+		"etc/network/interfaces.d/unread":        "iface enp2s0 inet dhcp\n",
 	}
 	c := Config{Bridge: wanted(), Root: rootWith(t, others)}
 	before, want, p := planFor(t, c)

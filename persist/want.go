@@ -7,8 +7,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"github.com/sixhost/sixhost/plan"
 )
 
 // State decides what is wanted of the files, given what is there. A wish that
@@ -33,7 +31,7 @@ func (c Config) State(there State) (State, error) {
 	if err := checkIfupdown(there, net.nic); err != nil {
 		return State{}, err
 	}
-	format, err := c.format(there)
+	format, err := c.format(there, net.nic)
 	if err != nil {
 		return State{}, err
 	}
@@ -70,46 +68,6 @@ func (c Config) State(there State) (State, error) {
 	}
 	w.linkFiles(there)
 	return w.State, nil
-}
-
-// format decides which one is wanted.
-func (c Config) format(there State) (Format, error) {
-	if c.Format != FormatAuto {
-		return c.Format, nil
-	}
-	anyOf := func(pattern string) bool {
-		return slices.ContainsFunc(there.Files, func(f File) bool { return match(pattern, f.Path) })
-	}
-	found := func(pattern string) bool {
-		return slices.ContainsFunc(there.Found, func(p string) bool { return match(pattern, p) })
-	}
-	switch {
-	case anyOf(netplanDir + "*.yaml"):
-		return FormatNetplan, nil
-	case anyOf(networkdDir + "*.network"):
-		return FormatNetworkd, nil
-	case found(nmProfiles):
-		return "", &plan.Refusal{Subject: "persist", Reason: "NetworkManager has profiles in /" + path.Dir(nmProfiles) + ", and they can't be taken over; set format to netplan, to networkd or to none", Err: ErrOwner}
-	case found(netplanBinary):
-		return FormatNetplan, nil
-	}
-	return "", &plan.Refusal{Subject: "persist", Reason: "there are no files in /etc/netplan nor /etc/systemd/network to go by; set format to netplan, to networkd or to none", Err: ErrFormat}
-}
-
-// checkIfupdown refuses a host whose uplink ifupdown configures.
-func checkIfupdown(there State, n nic) error {
-	for _, f := range there.Files {
-		if f.Path != interfacesPath && !match(interfacesPath+".d/*", f.Path) {
-			continue
-		}
-		for i, line := range strings.Split(string(f.Content), "\n") {
-			words := strings.Fields(line)
-			if len(words) >= 2 && words[0] == "iface" && (match(words[1], n.uplink) || words[1] == n.bridge) {
-				return refuseAt(f, i+1, ErrOwner, "ifupdown configures %s here, and its files can't be taken over; move it to networkd or netplan first, or set format to none", words[1])
-			}
-		}
-	}
-	return nil
 }
 
 // wish is a wanted state in the making.
