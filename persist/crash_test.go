@@ -83,8 +83,12 @@ func TestCrash(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := Config{Bridge: wanted(), Root: rootWith(t, files)}
-			before, want, there := planFor(t, c)
-			back, err := Plan(want, before)
+			_, want, there := planFor(t, c)
+			original, err := Original(want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			back, err := Plan(want, original)
 			if err != nil {
 				t.Fatal(err)
 			}

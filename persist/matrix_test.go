@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/sixhost/sixhost/bridge"
 	"github.com/sixhost/sixhost/plan"
@@ -134,7 +135,7 @@ func checkWayBack(t *testing.T, c Config, before State) {
 		if err != nil {
 			t.Fatalf("%s: %v", when, err)
 		}
-		if diff := cmp.Diff(before.Files, original.Files, sameFiles()); diff != "" {
+		if diff := cmp.Diff(before.Files, original.Files, sameFiles(), cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("%s, the originals (-want +got):\n%s", when, diff)
 		}
 	}
@@ -164,7 +165,7 @@ func checkWayBack(t *testing.T, c Config, before State) {
 		}
 		back("on the way back, after " + s.Text)
 	}
-	if diff := cmp.Diff(before.Files, capture(t, c.Scope()).Files, sameFiles()); diff != "" {
+	if diff := cmp.Diff(before.Files, capture(t, c.Scope()).Files, sameFiles(), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("back again (-want +got):\n%s", diff)
 	}
 }
