@@ -68,7 +68,8 @@ func edited(name, format string, args ...any) error {
 // takeBack removes a file of ours, or puts the copy of what was there in its
 // place.
 func (o *originals) takeBack(f File) error {
-	if f.Target == "" && !sealed(f.Content) {
+	// What has no place for the marker has none for a sum.
+	if _, marked, _ := unsealed(f.Content); f.Target == "" && marked >= 0 && !sealed(f.Content) {
 		return edited(f.Path, "was changed since it was written, and would be lost; take out by hand what belongs to the bridge, or bring back the copy that is beside it, if there is one")
 	}
 	copies := o.copies[f.Path]

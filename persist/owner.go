@@ -30,11 +30,15 @@ func owners() []owner {
 	}
 }
 
-// format decides which one is wanted. What configures the uplink now counts
-// for more than what is merely there.
-func (c Config) format(there State, n nic) (Format, error) {
-	if c.Format != FormatAuto {
+// FormatFor decides which format the files will have, given what is there.
+// What configures the uplink now counts for more than what is merely there.
+func (c Config) FormatFor(there State) (Format, error) {
+	if c.Format.orAuto() != FormatAuto {
 		return c.Format, nil
+	}
+	n := nic{uplink: c.Bridge.Uplink, bridge: c.Bridge.Bridge}
+	if up, ok := linkOf(c.Bridge, n.uplink); ok {
+		n.mac, n.kind = up.MAC, up.Kind
 	}
 	for _, f := range there.Files {
 		if path.Ext(f.Path) != ".yaml" {

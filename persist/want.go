@@ -31,7 +31,7 @@ func (c Config) State(there State) (State, error) {
 	if err := checkIfupdown(there, net.nic); err != nil {
 		return State{}, err
 	}
-	format, err := c.format(there, net.nic)
+	format, err := c.FormatFor(there)
 	if err != nil {
 		return State{}, err
 	}
@@ -52,7 +52,7 @@ func (c Config) State(there State) (State, error) {
 		w.note("%s had its name servers from DHCP or router advertisements, which %s doesn't ask for: see that /etc/resolv.conf has some after the next boot", w.net.uplink, w.net.bridge)
 	}
 	w.cloudInit(there)
-	w.write(sysctlPath, 0o644, sysctlConf(bootSysctls(c.Bridge)))
+	w.write(sysctlPath, 0o644, sysctlConf(c.Bridge.Sysctls, c.Bridge.Bridge))
 	if c.Executable != "" {
 		unit, err := c.unit()
 		if err != nil {
