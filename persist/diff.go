@@ -4,19 +4,24 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
 )
 
 // Diff shows what Plan's steps from one state to another do to the files, in
-// their order, as a unified diff. Renames, links and permissions are told in
-// the words of git. Files may hold secrets, and so does their difference.
+// their order, as a unified diff. Copies, renames, links and permissions are told
+// in the words of git. Files may hold secrets, and so does their difference.
 func Diff(from, to State) []byte {
 	var b bytes.Buffer
 	for _, c := range changes(from, to) {
 		at := filepath.Join(to.Root, filepath.FromSlash(c.path))
 		if c.renamed != "" {
 			fmt.Fprintf(&b, "rename from %s\nrename to %s\n", at, filepath.Join(to.Root, filepath.FromSlash(c.renamed)))
+			continue
+		}
+		if of, _, kept := strings.Cut(c.path, savedSuffix); kept && c.from == nil {
+			fmt.Fprintf(&b, "copy from %s\ncopy to %s\n", filepath.Join(to.Root, filepath.FromSlash(of)), at)
 			continue
 		}
 		oldName, old := side(at, c.from)

@@ -151,9 +151,12 @@ func TestDiff(t *testing.T) {
 		File{Path: net + "10-a.network", Content: []byte("x\n")},
 		File{Path: "etc/sysctl.d/60-sixhost.conf", Mode: 0o644, Content: []byte("gone\n")})
 	to := s(File{Path: "etc/netplan/a.yaml", Mode: 0o600, Content: []byte("a\nB\nc\n")},
+		File{Path: "etc/netplan/a.yaml" + savedSuffix, Mode: 0o644, Content: []byte("a\nb\nc\n")},
 		File{Path: net + "10-a.networkNO", Content: []byte("x\n")},
 		File{Path: unitLinkPath, Target: unitLinkTarget})
-	const want = `old mode 0644 of /etc/netplan/a.yaml
+	const want = `copy from /etc/netplan/a.yaml
+copy to /etc/netplan/a.yaml.sixhost-saved
+old mode 0644 of /etc/netplan/a.yaml
 new mode 0600
 --- /etc/netplan/a.yaml
 +++ /etc/netplan/a.yaml

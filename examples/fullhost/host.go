@@ -345,16 +345,15 @@ func (h host) gatewayPart(ctx context.Context) (part, error) {
 }
 
 func (h host) persistPart(ctx context.Context) (part, persist.Format, error) {
-	cfg := h.persistConfig()
-	there, err := persist.Capture(ctx, cfg.Scope())
+	there, want, err := h.files(ctx)
 	if err != nil {
 		return part{}, "", err
 	}
-	files, err := partOf(persist.Part, there, cfg.State, persist.Plan)
+	files, err := partOf(persist.Part, there, func(persist.State) (persist.State, error) { return want, nil }, persist.Plan)
 	if err != nil {
 		return part{}, "", err
 	}
-	format, err := cfg.FormatFor(there)
+	format, err := h.persistConfig().FormatFor(there)
 	return files, format, err
 }
 

@@ -8,6 +8,8 @@
 //	fullhost confirm    keep the change, from any login
 //	fullhost undo       take the change back now
 //	fullhost run        serve: router advertisements, DNS64, NAT64, front door
+//	fullhost persist    show the files of the next boot; -diff, -write, -undo
+//	fullhost doctor     report whether the host is as wanted, change nothing
 //	fullhost zone       print the DNS records to enter at the provider
 //
 // Every command but lab reads -f host.yaml, by default /etc/sixhost/host.yaml
@@ -65,6 +67,8 @@ func commands() []command {
 		{"confirm", "keep the change that waits for it (works from any login)", app.confirm},
 		{"undo", "take back the change that waits for confirmation", app.undo},
 		{"run", "serve router advertisements, DNS64, NAT64 and the IPv4 front door", app.serve},
+		{"persist", "show the files of the next boot as steps or -diff; -write or -undo them", app.persist},
+		{"doctor", "report whether the host is as wanted, now and at the next boot", app.doctor},
 		{"zone", "print the DNS records of host and guests", app.zone},
 	}
 }
