@@ -19,7 +19,7 @@
 // is one of lines, and it is read again and compared before it counts. Text that
 // can't be edited so (braces around more than one entry, anchors and aliases in
 // ours) is a [*plan.Refusal] naming file and line. Uplinks that netplan makes,
-// VLANs and bonds, are edited as well.
+// VLANs and bonds, are edited as well, and VLANs on the uplink stay on it.
 //
 // With networkd, whose first file that matches an interface is the only one, our
 // files sort before the others, and the originals are renamed to *.networkNO.

@@ -20,6 +20,8 @@ type kept struct {
 	// hardware are further lines for netplan's uplink.
 	hardware []string
 	notes    []string
+	// vlans that networkd makes on the uplink, where they stay.
+	vlans []string
 	// dynamic tells an uplink that asked for its configuration.
 	dynamic bool
 }
@@ -97,7 +99,12 @@ func (k *kept) keepNetwork(nf networkFile, n nic) error {
 			if nf.uplink != no {
 				k.macaddress = s.value
 			}
-		case "Network.Bond", "Network.VRF", "Network.VLAN", "Network.MACVLAN", "Network.IPVLAN", "Network.VXLAN", "Network.Tunnel":
+		case "Network.VLAN":
+			if nf.uplink == no {
+				return refuseAt(nf.file, s.line, ErrShared, "%s is made on %s, which is written anew", s.value, n.bridge)
+			}
+			k.vlans = appendNew(k.vlans, s.value)
+		case "Network.Bond", "Network.VRF", "Network.MACVLAN", "Network.IPVLAN", "Network.VXLAN", "Network.Tunnel":
 			return refuseAt(nf.file, s.line, ErrShared, "%s=%s is built on the interface, which is to be a port of %s", s.key, s.value, n.bridge)
 		case "Network.Bridge":
 			if s.value != n.bridge {

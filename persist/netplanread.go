@@ -157,7 +157,9 @@ func (nf *netplanFile) sort(entries []netplanEntry, n nic) error {
 		}
 		for _, key := range []string{"interfaces", "link"} {
 			for _, used := range scalars(e.get(key)) {
-				if slices.Contains(uplinkIDs, used.Value) {
+				// A VLAN stays below the bridge: the kernel takes its frames off
+				// the NIC before a bridge sees them.
+				if slices.Contains(uplinkIDs, used.Value) && e.kind != "vlans" {
 					return refuseAt(nf.file, used.Line, ErrShared, "%s is built on %s, which is to be a port of %s", e, n.uplink, n.bridge)
 				}
 			}

@@ -63,6 +63,9 @@ func (n network) networkdUplink(comments []string) []byte {
 	w.number("MTUBytes", n.uplinkMTU)
 	w.section("Network")
 	w.set("Bridge", n.bridge)
+	for _, v := range n.kept.vlans {
+		w.set("VLAN", v)
+	}
 	w.set("DHCP", "no")
 	w.set("IPv6AcceptRA", "no")
 	w.set("LinkLocalAddressing", "no")

@@ -170,6 +170,9 @@ func (w *wish) netplan(there State) error {
 	if err := w.networkdBefore(there, w.files.netplanUplink, generatedPrefix+w.net.bridge+".network"); err != nil {
 		return err
 	}
+	for _, v := range w.net.kept.vlans {
+		w.note("%s is made by networkd's own files on %s, which netplan's take the place of: give it an entry there", v, w.net.uplink)
+	}
 	w.removeOwn(networkdDir)
 	for i, nf := range foreign {
 		e, _ := nf.uplink()
