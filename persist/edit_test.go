@@ -256,14 +256,17 @@ func outside(t *testing.T, f File) string {
 	text := newYAMLText(f.Content)
 	net, _ := find(spans(doc.Content[0], len(text.lines)+1), "network")
 	for _, kind := range spans(net.value, net.next) {
-		ids := spans(kind.value, kind.next)
-		for _, id := range ids {
+		left := 0
+		for _, id := range spans(kind.value, kind.next) {
 			if slices.ContainsFunc(nf.ours, func(e netplanEntry) bool { return e.kind == kind.key.Value && e.id == id.key.Value }) {
-				text.remove(id.first, id.next-1)
-				if kind.key.Value == "bridges" && len(ids) == 1 {
-					text.remove(kind.first, kind.first)
-				}
+				text.remove(id.first, text.last(id))
+			} else {
+				left++
 			}
+		}
+		// Without the bridge there may be no such line, or an empty one.
+		if kind.key.Value == "bridges" && left == 0 {
+			text.remove(kind.first, kind.first)
 		}
 	}
 	for n := range text.lines {

@@ -78,7 +78,7 @@ func traced(t *testing.T, strace, root string, back bool, arg ...string) (string
 // originals are found.
 func TestKilled(t *testing.T) {
 	strace := nstest.Tool(t, "strace")
-	seed, every := uint64(time.Now().UnixNano()), 3
+	seed, every := uint64(time.Now().UnixNano()), 2
 	if os.Getenv("CI_TIER") == "full" {
 		every = 0
 	}
@@ -158,7 +158,7 @@ func TestDiskFails(t *testing.T) {
 			before := capture(t, c.Scope())
 			call, _, _ := strings.Cut(fault, ":")
 			failed := 0
-			for n := 1; n <= 40; n += 9 {
+			for n := 1; n <= 40; n += 13 {
 				if _, err := traced(t, strace, c.Root, false, "-f", "-o", "/dev/null", "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:when=%d", fault, n)); err != nil {
 					failed++
 				}
