@@ -22,15 +22,16 @@ type WatchConfig struct {
 	//
 	// While the difference stays the same it is not called again, unless the time
 	// that it returned is over: a handler that runs the steps returns how soon it
-	// wants to hear whether they helped, one that only reports returns 0. An error
-	// ends Run.
+	// wants to hear whether they helped, one that only reports returns 0. When all
+	// is as wanted again it is told so by an empty Drift. An error ends Run.
 	Handle func(ctx context.Context, d Drift) (again time.Duration, err error)
 
 	// readBuffer of the netlink socket; default 4 MiB.
 	readBuffer int
 }
 
-// Drift is the difference between the wanted state and what is there.
+// Drift is the difference between the wanted state and what is there. Without
+// Deviations and Err, all is as wanted again.
 type Drift struct {
 	// Deviations in the order of the steps that put things back.
 	Deviations []Deviation
@@ -103,7 +104,7 @@ func deviations(there, wanted State, gateways []Neighbor) ([]Deviation, error) {
 		if c.phase() != plan.Apply {
 			continue
 		}
-		list = append(list, Deviation{Found: found(c, from), Step: stepOf(c), Vital: vital(c, wanted)})
+		list = append(list, Deviation{Found: found(c, from), Step: hasty(stepOf(c)), Vital: vital(c, wanted)})
 		switch c.(type) {
 		case createBridge, setMaster, setUp, setMAC:
 			cut = true
@@ -117,6 +118,21 @@ func deviations(there, wanted State, gateways []Neighbor) ([]Deviation, error) {
 		}
 	}
 	return list, nil
+}
+
+// stepPatience is how long a step may wait for the kernel to follow. It takes a
+// millisecond, unless somebody has taken away again what is waited for; then
+// only a new look helps.
+const stepPatience = 200 * time.Millisecond
+
+func hasty(s plan.Step) plan.Step {
+	do := s.Do
+	s.Do = func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, stepPatience)
+		defer cancel()
+		return do(ctx)
+	}
+	return s
 }
 
 // withMoved wants on the bridge what somebody put on the NIC, which can't be
@@ -150,7 +166,8 @@ func (s State) withMoved(there State) State {
 }
 
 // withoutAdded leaves out what somebody added on the bridge beside what is
-// wanted: it is the owner's, as for Config.State, which would keep it.
+// wanted: it is the owner's, as for Config.State, which would keep it. Nor does
+// it matter who made a route that is there as wanted.
 func (s State) withoutAdded(wanted State) State {
 	s.Addrs = slices.DeleteFunc(slices.Clone(s.Addrs), func(a Addr) bool {
 		_, ok := find(wanted.Addrs, a)
@@ -159,7 +176,14 @@ func (s State) withoutAdded(wanted State) State {
 	s.Neighbors = slices.DeleteFunc(slices.Clone(s.Neighbors), func(n Neighbor) bool {
 		return n.Link == s.Bridge && n.Permanent && !slices.ContainsFunc(wanted.Neighbors, func(o Neighbor) bool { return o.Link == n.Link && o.IP == n.IP })
 	})
-	routes := s.Routes
+	routes := slices.Clone(s.Routes)
+	for i, r := range routes {
+		for _, w := range wanted.Routes {
+			if r.Protocol = w.Protocol; r == w {
+				routes[i] = r
+			}
+		}
+	}
 	s.Routes = slices.DeleteFunc(slices.Clone(routes), func(r Route) bool {
 		same := func(o Route) bool { return o.id() == r.id() }
 		if !slices.ContainsFunc(wanted.Routes, same) {

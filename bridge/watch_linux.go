@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -137,10 +139,8 @@ func (w *Watcher) Run(ctx context.Context) error {
 			return nil
 		}
 		signature := d.signature()
-		if signature == "" {
-			w.events.forget()
-			last, again = "", time.Time{}
-			continue
+		if signature == "" && last == "" {
+			w.events.forget() // it did no harm
 		}
 		if signature == last && !forced {
 			continue
@@ -154,6 +154,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		w.events.forgetTold()
 		last, again = signature, time.Time{}
 		if wait > 0 {
 			again = time.Now().Add(wait)
@@ -219,6 +220,11 @@ func (w *Watcher) difference(ctx context.Context) ([]Deviation, error) {
 	for _, l := range links {
 		if l.Attrs().Name == bridge {
 			index = l.Attrs().Index
+			unusable, err := unusableAddrs(h, l, w.cfg.Wanted)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, unusable...)
 		}
 	}
 	// The ports that another bridge of the name had, as long as they are nobody
@@ -241,7 +247,75 @@ func (w *Watcher) difference(ctx context.Context) ([]Deviation, error) {
 		}
 	}
 	for _, name := range lost {
-		list = append(list, Deviation{Found: fmt.Sprintf("%s is no port of %s", name, bridge), Step: stepOf(setMaster{name, bridge})})
+		list = append(list, Deviation{Found: fmt.Sprintf("%s is no port of %s", name, bridge), Step: hasty(stepOf(setMaster{name, bridge}))})
 	}
 	return list, nil
+}
+
+// unusableAddrs are those wanted ones that are there and of no use: the kernel
+// still looks for a duplicate, which takes it seconds, or has found one, or the
+// route is gone by which it knows the address for its own. Not even somebody with
+// the same address makes the host give up its own.
+func unusableAddrs(h *netlink.Handle, bridge netlink.Link, wanted State) ([]Deviation, error) {
+	addrs, err := retry(func() ([]netlink.Addr, error) { return h.AddrList(bridge, netlink.FAMILY_ALL) })
+	if err != nil {
+		return nil, fmt.Errorf("list addresses of %s: %w", wanted.Bridge, err)
+	}
+	local, err := localAddrs(h)
+	if err != nil {
+		return nil, err
+	}
+	var list []Deviation
+	for _, n := range addrs {
+		there, ok := fromNetlinkAddr(wanted.Bridge, n)
+		if !ok {
+			continue
+		}
+		a, ok := find(wanted.Addrs, there)
+		if !ok {
+			continue
+		}
+		var why string
+		switch {
+		case n.Flags&unix.IFA_F_DADFAILED != 0:
+			why = "is taken for a duplicate"
+		case n.Flags&unix.IFA_F_TENTATIVE != 0:
+			why = "is not usable yet"
+		case !local[a.Prefix.Addr()] && bridge.Attrs().Flags&net.FlagUp != 0:
+			why = "has no local route"
+		default:
+			continue
+		}
+		list = append(list, Deviation{Found: fmt.Sprintf("%s on %s %s", a.Prefix, a.Link, why), Vital: true, Step: hasty(plan.Step{
+			Phase: plan.Apply,
+			Part:  Part,
+			Text:  fmt.Sprintf("make %s on %s usable at once", a.Prefix, a.Link),
+			Do: func(ctx context.Context) error {
+				if err := execute(ctx, delAddr{a, plan.Apply}); err != nil {
+					return err
+				}
+				return execute(ctx, addAddr{a})
+			},
+		})})
+	}
+	return list, nil
+}
+
+// localAddrs are those that the kernel receives packets to.
+func localAddrs(h *netlink.Handle) (map[netip.Addr]bool, error) {
+	local := make(map[netip.Addr]bool)
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		routes, err := retry(func() ([]netlink.Route, error) {
+			return h.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL}, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list local routes: %w", err)
+		}
+		for _, r := range routes {
+			if p, ok := prefixOf(r.Dst); ok {
+				local[p.Addr()] = true
+			}
+		}
+	}
+	return local, nil
 }

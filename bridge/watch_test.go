@@ -276,6 +276,9 @@ func FuzzDeviations(f *testing.F) {
 			if !slices.Contains(all.Routes, r) {
 				t.Errorf("the route %s is not back", describeRoute(r))
 			}
+			if slices.ContainsFunc(all.Routes, func(o Route) bool { return o.id() == r.id() && o != r }) {
+				t.Errorf("the route %s shares its place", describeRoute(r))
+			}
 		}
 		for _, a := range there.Addrs {
 			if _, ok := find(all.Addrs, a); a.Link == "br0" && !ok {
@@ -312,6 +315,18 @@ func TestRetiringIsNobodysBusiness(t *testing.T) {
 		if list, err := deviations(there, wanted, nil); err != nil || len(list) > 0 {
 			t.Errorf("wants to %q (%v)", sentences(list), err)
 		}
+	}
+}
+
+// TestMakerDoesNotMatter: a network manager that takes over what is there puts
+// its own number on the routes.
+func TestMakerDoesNotMatter(t *testing.T) {
+	there, wanted := moved(t)
+	for i := range there.Routes {
+		there.Routes[i].Protocol = 11
+	}
+	if list, err := deviations(there, wanted, nil); err != nil || len(list) > 0 {
+		t.Errorf("wants to %q (%v)", sentences(list), err)
 	}
 }
 

@@ -31,6 +31,7 @@ type watchEvents struct {
 	ours      map[int32]bool // indexes of the scope's links; nil: not known
 	concerned bool
 	asking    []asker
+	told      int // of asking, how many were reported
 	lost      bool
 }
 
@@ -148,20 +149,31 @@ func (e *watchEvents) take() bool {
 	return c
 }
 
-// suspects names those who asked for changes since forget, and tells whether
-// notifications were lost.
+// suspects names those who asked for changes since they were forgotten, and
+// tells whether notifications were lost.
 func (e *watchEvents) suspects() (list []Suspect, lost bool) {
 	e.mu.Lock()
 	asking, lost := slices.Clone(e.asking), e.lost
+	e.told = len(asking)
 	e.mu.Unlock()
 	return suspectsOf(asking), lost
 }
 
-// forget clears who asked: it did no harm, or it was put back.
+// forgetTold clears whom suspects has named: what they did is dealt with.
+func (e *watchEvents) forgetTold() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.told > 0 {
+		e.lost = false
+	}
+	e.asking, e.told = slices.Delete(e.asking, 0, e.told), 0
+}
+
+// forget clears who asked.
 func (e *watchEvents) forget() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.asking, e.lost = nil, false
+	e.asking, e.told, e.lost = nil, 0, false
 }
 
 // learn takes the indexes of the scope's links from a list of all.
@@ -226,7 +238,7 @@ func (e *watchEvents) concerns(m route.Message) bool {
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
 		return len(m.Data) >= unix.SizeofNdMsg && e.isOurs(int32(binary.NativeEndian.Uint32(m.Data[4:]))) && e.permanentNeighbor(m)
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		return len(m.Data) >= unix.SizeofRtMsg && e.concernsRoute(m.Data)
+		return len(m.Data) >= unix.SizeofRtMsg && e.concernsRoute(m.Header.Type, m.Data)
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
 		return true
 	case unix.RTM_NEWNETCONF, unix.RTM_DELNETCONF:
@@ -251,12 +263,16 @@ func (e *watchEvents) permanentNeighbor(m route.Message) bool {
 
 // concernsRoute tells routes through the scope's links and those in the place
 // of wanted ones, but for what the kernel makes of addresses.
-func (e *watchEvents) concernsRoute(data []byte) bool {
+func (e *watchEvents) concernsRoute(kind route.HeaderType, data []byte) bool {
 	family, bits, protocol, flags := data[0], int(data[1]), data[5], binary.NativeEndian.Uint32(data[8:])
 	attrs := attributes(data[unix.SizeofRtMsg:])
 	table := uint32(data[4])
 	if t, ok := attrs.int32(unix.RTA_TABLE); ok {
 		table = uint32(t)
+	}
+	if table == unix.RT_TABLE_LOCAL && kind == unix.RTM_DELROUTE {
+		dst, ok := attrs.ip(unix.RTA_DST)
+		return ok && hasIP(e.cfg.Wanted.Addrs, dst)
 	}
 	if table == unix.RT_TABLE_LOCAL || protocol == protocolKernel || flags&unix.RTM_F_CLONED != 0 {
 		return false
