@@ -30,6 +30,17 @@ type WatchConfig struct {
 	readBuffer int
 }
 
+// Watch reports until ctx ends, or with the handler's error, when reality leaves
+// the wanted state in the calling goroutine's network namespace. It is NewWatcher
+// and Run in one.
+func Watch(ctx context.Context, cfg WatchConfig) error {
+	w, err := NewWatcher(cfg)
+	if err != nil {
+		return err
+	}
+	return w.Run(ctx)
+}
+
 // Drift is the difference between the wanted state and what is there. Without
 // Deviations and Err, all is as wanted again.
 type Drift struct {
@@ -123,7 +134,7 @@ func deviations(there, wanted State, gateways []Neighbor) ([]Deviation, error) {
 // stepPatience is how long a step may wait for the kernel to follow. It takes a
 // millisecond, unless somebody has taken away again what is waited for; then
 // only a new look helps.
-const stepPatience = 200 * time.Millisecond
+const stepPatience = 50 * time.Millisecond
 
 func hasty(s plan.Step) plan.Step {
 	do := s.Do

@@ -29,10 +29,10 @@ type keeper struct {
 
 	watcher  *bridge.Watcher // open, not running
 	repairs  repairs
-	suspects []bridge.Suspect // of the fights of late, the latest first
-	troubled string           // the last error that was logged
-	behind   bool             // what hangs on the bridge is still to be looked at
-	looked   time.Time        // when that was done last
+	suspects []sighting // of late, the latest first
+	troubled string     // the last error that was logged
+	behind   bool       // what hangs on the bridge is still to be looked at
+	looked   time.Time  // when that was done last
 }
 
 const (
@@ -41,6 +41,8 @@ const (
 	repairTimeout = 10 * time.Second
 	// changeLook is the time between two looks at an open change.
 	changeLook = 200 * time.Millisecond
+	// A change that has no process at so many looks has none any more.
+	changeLooks = 10
 	// watchAgain is the pause before a watcher that failed is opened again.
 	watchAgain = time.Second
 	// dependentsPause is the time between two looks at what hangs on the bridge
@@ -50,8 +52,12 @@ const (
 	suspectsNamed = 3
 )
 
-// errHostChanged ends a watcher whose wanted state is not wanted any more.
-var errHostChanged = errors.New("the host has been changed")
+var (
+	// errHostChanged ends a watcher whose wanted state may not be wanted any more.
+	errHostChanged = errors.New("the host has been changed")
+	// errAbandoned ends run: its next start takes the change back.
+	errAbandoned = errors.New("a change is open, all its processes have died, and nobody would take it back; run has to be started again for that")
+)
 
 func newKeeper(h host, path string, log *slog.Logger) (*keeper, error) {
 	k := &keeper{host: h, path: path, log: log}
@@ -79,11 +85,14 @@ func (k *keeper) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if errors.Is(err, errHostChanged) {
+		switch {
+		case errors.Is(err, errAbandoned):
+			return err
+		case errors.Is(err, errHostChanged):
 			if err := k.derive(ctx); err != nil {
 				return err
 			}
-		} else {
+		default:
 			k.log.Error("drift is not seen for a moment", "error", err)
 			if sleep(ctx, watchAgain) != nil {
 				return nil
@@ -104,11 +113,19 @@ func (k *keeper) bridgeDrift(ctx context.Context, d bridge.Drift) (time.Duration
 	for _, v := range d.Deviations {
 		list = append(list, deviation{v.Found, v.Step, v.Vital})
 	}
-	return k.drift(ctx, list, d.Err, d.Suspects)
+	return k.drift(ctx, finding{list, d.Since, d.Err, d.Suspects})
 }
 
-// drift deals with what one package's watcher has found.
-func (k *keeper) drift(ctx context.Context, all []deviation, cause error, suspects func() ([]bridge.Suspect, bool)) (time.Duration, error) {
+// finding is what one package's watcher has found.
+type finding struct {
+	deviations []deviation // none, and no err: all is as wanted again
+	since      time.Time
+	err        error // why there is no way back
+	suspects   func() (list []bridge.Suspect, lost bool)
+}
+
+// drift deals with it, and says when to be told again.
+func (k *keeper) drift(ctx context.Context, f finding) (time.Duration, error) {
 	waited, err := k.standBack(ctx)
 	if err != nil {
 		return 0, err
@@ -116,31 +133,31 @@ func (k *keeper) drift(ctx context.Context, all []deviation, cause error, suspec
 	if waited {
 		return 0, errHostChanged
 	}
-	if len(all) == 0 && cause == nil {
+	switch {
+	case f.err != nil:
+		k.trouble("the host's network can't be put back", f.err)
+		return failedPause, nil
+	case len(f.deviations) == 0:
 		return k.settled(ctx), nil
 	}
-	if cause != nil {
-		k.trouble("the host's network can't be put back", cause)
-		return failedPause, nil
-	}
-	list, again := k.repairs.due(time.Now(), all)
+	list, again := k.repairs.due(time.Now(), f.deviations)
 	if len(list) == 0 {
 		return again, nil
 	}
 	quiet := k.repairs.fought(list)
-	begun := time.Now()
 	failed, err := repair(ctx, list)
-	took := time.Since(begun)
-	who, lost := suspects()
-	k.suspect(who)
+	took := time.Since(f.since)
+	who, lost := f.suspects()
+	k.suspect(time.Now(), who)
 	if !quiet {
 		k.log.Warn("the host's network was changed and is put back",
 			"found", founds(list), "by", by(who, lost), "steps", len(list)-len(failed), "took", took.Round(100*time.Microsecond))
 	}
-	if err != nil {
-		k.trouble("not everything could be put back", err)
-	} else {
+	switch {
+	case err == nil:
 		k.troubled = ""
+	case !quiet:
+		k.trouble("not everything could be put back", err)
 	}
 	k.behind = true
 	if fights := k.repairs.done(time.Now(), list, failed); len(fights) > 0 {
@@ -209,42 +226,58 @@ func (k *keeper) trouble(what string, err error) {
 	}
 }
 
+// sighting is a suspect and when it was seen.
+type sighting struct {
+	bridge.Suspect
+	at time.Time
+}
+
 // suspect remembers who was seen. Of the many short-lived processes of a script
 // one is enough.
-func (k *keeper) suspect(who []bridge.Suspect) {
+func (k *keeper) suspect(now time.Time, who []bridge.Suspect) {
 	for _, s := range who {
-		k.suspects = slices.DeleteFunc(k.suspects, func(o bridge.Suspect) bool {
+		k.suspects = slices.DeleteFunc(k.suspects, func(o sighting) bool {
 			return o.PID == s.PID || o.Name == s.Name && o.ParentPID == s.ParentPID
 		})
-		k.suspects = slices.Insert(k.suspects, 0, s)
+		k.suspects = slices.Insert(k.suspects, 0, sighting{s, now})
 	}
-	k.suspects = k.suspects[:min(len(k.suspects), suspectsNamed)]
+	k.suspects = slices.DeleteFunc(k.suspects, func(s sighting) bool { return now.Sub(s.at) > fightWindow })
+}
+
+// opponents names those of late. Who was seen only after its end says nothing
+// beside somebody with a name.
+func (k *keeper) opponents(ctx context.Context) string {
+	var named, all []bridge.Suspect
+	for _, s := range k.suspects {
+		all = append(all, s.Suspect)
+		if s.Name != "" {
+			named = append(named, s.Suspect)
+		}
+	}
+	if len(named) > 0 {
+		all = named
+	}
+	text := by(all, false)
+	if manager, err := bridge.Manager(ctx, k.host.uplink); err == nil && manager != "" {
+		text = strings.TrimPrefix(text+"; ", "unknown; ") + manager + ", which is in charge of " + k.host.uplink
+	}
+	return text
 }
 
 // fight says that somebody changes the same things again and again, and who.
 func (k *keeper) fight(ctx context.Context, fights []deviation) {
-	names := k.suspects
-	// Who was seen only after its end says nothing beside somebody with a name.
-	if named := slices.DeleteFunc(slices.Clone(names), func(s bridge.Suspect) bool { return s.Name == "" }); len(named) > 0 {
-		names = named
-	}
-	suspects := by(names, false)
-	if manager, err := bridge.Manager(ctx, k.host.uplink); err == nil && manager != "" {
-		suspects = strings.TrimPrefix(suspects+"; ", "unknown; ") + manager + ", which is in charge of " + k.host.uplink
-	}
 	t := k.repairs.things[fights[0].step.Text]
 	policy := "put back every time"
 	if !fights[0].vital {
 		policy = fmt.Sprintf("left for %s now", t.pause)
 	}
 	k.log.Error("somebody fights over the host's network: tell them to leave it alone, or change it with fullhost apply",
-		"over", founds(fights), "repairs", len(t.recent), "within", fightWindow, "suspect", suspects, "policy", policy)
-	k.suspects = nil // the next word is about those who are still at it
+		"over", founds(fights), "repairs", len(t.recent), "within", fightWindow, "suspect", k.opponents(ctx), "policy", policy)
 }
 
 // standBack waits while a change is open, and reports whether there was one.
 func (k *keeper) standBack(ctx context.Context) (waited bool, err error) {
-	for {
+	for alone := 0; ; {
 		st, err := rollback.Status(k.host.config.StateDir)
 		switch {
 		case errors.Is(err, rollback.ErrNoChange):
@@ -257,6 +290,11 @@ func (k *keeper) standBack(ctx context.Context) (waited bool, err error) {
 		if !waited {
 			waited = true
 			k.log.Info("a change is open: nothing is put back until it is confirmed or taken back", "phase", st.Phase, "pid", st.PID)
+		}
+		if st.Live || st.Attached {
+			alone = 0
+		} else if alone++; alone > changeLooks {
+			return waited, errAbandoned
 		}
 		if err := sleep(ctx, changeLook); err != nil {
 			return waited, err
