@@ -379,3 +379,77 @@ func TestRunEndsForAbandonedChange(t *testing.T) {
 		t.Errorf("exit status %d, want 1 and a reason", status)
 	}
 }
+
+// networkdScript starts networkd with a /run of its own and one file, and with a
+// /sys that can't be written, which tells it that it is in a container and has
+// no udev to wait for.
+const networkdScript = `set -e
+mount -t tmpfs none /run
+mount -t sysfs -o ro none /sys
+mount -t tmpfs none /etc/systemd/network
+mkdir -p /run/systemd/network /run/systemd/netif
+chown systemd-network:systemd-network /run/systemd/netif
+cat >/run/systemd/network/10-enp2s0.network <<E
+[Match]
+Name=enp2s0
+[Network]
+Address=203.0.113.10/32
+Address=2001:db8:1:3::2/64
+Gateway=fe80::1
+IPv6AcceptRA=no
+[Route]
+Gateway=203.0.113.1
+GatewayOnLink=yes
+E
+chmod -R a+rX /run/systemd
+SYSTEMD_LOG_TARGET=console exec "$0"`
+
+// TestNetworkdFights lets the real networkd take the NIC for its own, with the
+// configuration from before the move, and restart as in an upgrade.
+func TestNetworkdFights(t *testing.T) {
+	t.Parallel()
+	nstest.RequireRoot(t)
+	networkd := nstest.Tool(t, "systemd-networkd")
+	unshare := nstest.Tool(t, "unshare")
+	s := serveHost(t)
+	h, err := s.ns.Handle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	addresses := []string{"203.0.113.10", "2001:db8:1:3::2"}
+	there, looks := make([]int, len(addresses)), 0
+	var said bytes.Buffer
+	for range 2 {
+		cmd := exec.Command(unshare, "-m", "sh", "-c", networkdScript, networkd)
+		cmd.Stdout, cmd.Stderr = &said, &said
+		if err := s.ns.Start(cmd); err != nil {
+			t.Fatal(err)
+		}
+		for begun := time.Now(); time.Since(begun) < 1500*time.Millisecond; time.Sleep(time.Millisecond) {
+			looks++
+			for i, a := range addresses {
+				if hasAddress(h, a) {
+					there[i]++
+				}
+			}
+		}
+		cmd.Process.Kill()
+		cmd.Wait()
+	}
+	if strings.Count(said.String(), "enp2s0: Configuring with") < 2 {
+		t.Fatalf("networkd did not take the NIC:\n%s", said.String())
+	}
+	for i, a := range addresses {
+		if t.Logf("%s was on br0 at %d of %d looks", a, there[i], looks); there[i] < looks*9/10 {
+			t.Errorf("%s was on br0 at %d of %d looks", a, there[i], looks)
+		}
+	}
+	if !strings.Contains(s.said(), "systemd-network (pid ") {
+		t.Error("run does not name networkd")
+	}
+	eventually(t, "an empty plan", func() bool {
+		_, stdout, _ := program(t, s.ns, nil, "plan", "-f", s.file)
+		return strings.Contains(stdout, "Nothing to do: the host is as wanted.")
+	})
+}
