@@ -54,6 +54,9 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 	if err := s.captureSysctl(filterKey("all")); err != nil {
 		return State{}, err
 	}
+	if s.Bypass, err = hasBypass(ctx, names); err != nil {
+		return State{}, err
+	}
 	s.keepGateways()
 	s.sort()
 	return s, nil
@@ -147,15 +150,11 @@ func (s *State) captureLink(h *netlink.Handle, link netlink.Link, names map[int]
 	l.Wireless = wireless
 	s.Links = append(s.Links, l)
 
-	addrs, err := retry(func() ([]netlink.Addr, error) { return h.AddrList(link, netlink.FAMILY_ALL) })
+	addrs, err := listAddrs(a.Name, a.Index)
 	if err != nil {
 		return fmt.Errorf("list addresses of %s: %w", a.Name, err)
 	}
-	for _, na := range addrs {
-		if addr, ok := fromNetlinkAddr(a.Name, na); ok {
-			s.Addrs = append(s.Addrs, addr)
-		}
-	}
+	s.Addrs = append(s.Addrs, addrs...)
 	neighbors, err := retry(func() ([]netlink.Neigh, error) { return h.NeighList(a.Index, netlink.FAMILY_ALL) })
 	if err != nil {
 		return fmt.Errorf("list neighbours of %s: %w", a.Name, err)
@@ -184,31 +183,6 @@ func (s *State) captureSysctl(key string) error {
 	return nil
 }
 
-func fromNetlinkAddr(link string, n netlink.Addr) (Addr, bool) {
-	p, ok := prefixOf(n.IPNet)
-	if !ok {
-		return Addr{}, false
-	}
-	a := Addr{
-		Link:           link,
-		Prefix:         p,
-		Label:          n.Label,
-		Scope:          n.Scope,
-		NoPrefixRoute:  n.Flags&unix.IFA_F_NOPREFIXROUTE != 0,
-		ManageTempAddr: n.Flags&unix.IFA_F_MANAGETEMPADDR != 0,
-		Temporary:      p.Addr().Is6() && n.Flags&unix.IFA_F_TEMPORARY != 0,
-		Preferred:      lifetime(n.PreferedLft),
-		Valid:          lifetime(n.ValidLft),
-	}
-	if peer, ok := prefixOf(n.Peer); ok && peer.Addr() != p.Addr() {
-		a.Peer = peer
-	}
-	if b, ok := netip.AddrFromSlice(n.Broadcast); ok && p.Addr().Is4() {
-		a.Broadcast = b.Unmap()
-	}
-	return a, true
-}
-
 func (s *State) captureNeighbor(link string, n netlink.Neigh) {
 	ip, ok := netip.AddrFromSlice(n.IP)
 	mac, err := slaac.MACFrom(n.HardwareAddr)
@@ -224,14 +198,12 @@ func (s *State) captureNeighbor(link string, n netlink.Neigh) {
 
 func (s *State) captureRoutes(h *netlink.Handle, names map[int]linkName) error {
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		routes, err := retry(func() ([]netlink.Route, error) {
-			return h.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
-		})
+		routes, err := listRoutes(family)
 		if err != nil {
 			return fmt.Errorf("list routes: %w", err)
 		}
 		for _, n := range routes {
-			s.captureRoute(n, family, names)
+			s.captureRoute(n, names)
 		}
 		rules, err := retry(func() ([]netlink.Rule, error) { return h.RuleList(family) })
 		if err != nil {
@@ -248,38 +220,28 @@ func (s *State) captureRoutes(h *netlink.Handle, names map[int]linkName) error {
 	return nil
 }
 
-func (s *State) captureRoute(n netlink.Route, family int, names map[int]linkName) {
-	for _, hop := range n.MultiPath {
-		if name := names[hop.LinkIndex].name; name != "" && (name == s.Uplink || name == s.Bridge) {
+func (s *State) captureRoute(n kernelRoute, names map[int]linkName) {
+	for _, hop := range n.hops {
+		if name := names[hop.oif].name; name != "" && (name == s.Uplink || name == s.Bridge) {
 			s.Unsupported = append(s.Unsupported, fmt.Sprintf("the route %s has several next hops, one of them through %s", n.Dst, name))
 			return
 		}
 		// Of equal rank: who looks for the uplink has to be told of each.
 		hopRoute := n
-		hopRoute.MultiPath, hopRoute.LinkIndex, hopRoute.Gw = nil, hop.LinkIndex, hop.Gw
-		s.captureRoute(hopRoute, family, names)
+		hopRoute.hops, hopRoute.oif, hopRoute.Via, hopRoute.OnLink = nil, hop.oif, hop.via, hop.onlink
+		s.captureRoute(hopRoute, names)
 	}
-	// The kernel makes local, broadcast, multicast and prefix routes from
-	// addresses, and takes them away with these.
-	if n.LinkIndex == 0 || n.Protocol == protocolKernel || n.Table == unix.RT_TABLE_LOCAL || n.Type == unix.RTN_MULTICAST {
+	if n.oif == 0 || n.cloned || n.Table == unix.RT_TABLE_LOCAL || n.Type == unix.RTN_MULTICAST {
 		return
 	}
-	r := Route{
-		Link: names[n.LinkIndex].name, Family: 6, Table: n.Table, Type: n.Type, Metric: n.Priority, TOS: n.Tos, Scope: int(n.Scope),
-		Protocol: int(n.Protocol), MTU: n.MTU, AdvMSS: n.AdvMSS, HopLimit: n.Hoplimit, OnLink: n.Flags&unix.RTNH_F_ONLINK != 0,
-		Dst: netip.PrefixFrom(netip.IPv6Unspecified(), 0),
+	r := n.Route
+	r.Link = names[n.oif].name
+	if r.Protocol == protocolKernel && (r.Link != s.Uplink && r.Link != s.Bridge || n.expires > 0 || s.followsAddr(r)) {
+		return
 	}
-	if family == netlink.FAMILY_V4 {
-		r.Family, r.Dst = 4, netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-	}
-	if p, ok := prefixOf(n.Dst); ok {
-		r.Dst = p
-	}
-	if via, ok := netip.AddrFromSlice(n.Gw); ok {
-		r.Via = via.Unmap()
-	}
-	if src, ok := netip.AddrFromSlice(n.Src); ok {
-		r.Source = src.Unmap()
+	if n.odd != "" && (r.Link == s.Uplink || r.Link == s.Bridge) {
+		s.Unsupported = append(s.Unsupported, fmt.Sprintf("the route %s %s", n.Dst, n.odd))
+		return
 	}
 	switch {
 	case r.Link == s.Uplink || r.Link == s.Bridge:
@@ -287,19 +249,4 @@ func (s *State) captureRoute(n netlink.Route, family int, names map[int]linkName
 	case r.isDefault() && r.Type == unix.RTN_UNICAST:
 		s.Elsewhere = append(s.Elsewhere, r)
 	}
-}
-
-func prefixOf(n *net.IPNet) (netip.Prefix, bool) {
-	if n == nil {
-		return netip.Prefix{}, false
-	}
-	ip, ok := netip.AddrFromSlice(n.IP)
-	if !ok {
-		return netip.Prefix{}, false
-	}
-	ones, bits := n.Mask.Size()
-	if ip.Is4In6() && bits == 32 {
-		ip = ip.Unmap()
-	}
-	return netip.PrefixFrom(ip, ones), true
 }

@@ -34,7 +34,11 @@ type (
 		link string
 		up   bool
 	}
-	setMaster  struct{ link, master string }
+	setMaster struct{ link, master string }
+	// addBypass receives what arrives at a link by another way for the moment,
+	// delBypass ends that.
+	addBypass  struct{ link string }
+	delBypass  struct{ link string }
 	setSysctl  struct{ key, value string }
 	addAddr    struct{ Addr }
 	changeAddr struct{ Addr }
@@ -61,6 +65,8 @@ func (setMTU) phase() plan.Phase       { return plan.Apply }
 func (setSnooping) phase() plan.Phase  { return plan.Apply }
 func (setUp) phase() plan.Phase        { return plan.Apply }
 func (setMaster) phase() plan.Phase    { return plan.Apply }
+func (addBypass) phase() plan.Phase    { return plan.Apply }
+func (delBypass) phase() plan.Phase    { return plan.Apply }
 func (setSysctl) phase() plan.Phase    { return plan.Apply }
 func (addAddr) phase() plan.Phase      { return plan.Apply }
 func (changeAddr) phase() plan.Phase   { return plan.Apply }
@@ -95,6 +101,10 @@ func (c setMaster) String() string {
 	}
 	return fmt.Sprintf("make %s a port of %s", c.link, c.master)
 }
+func (c addBypass) String() string {
+	return fmt.Sprintf("lead what arrives at %s past its change of place (nftables table netdev %s, links %s and %s)", c.link, bypassTable, bypassOut, bypassIn)
+}
+func (c delBypass) String() string { return "remove what led past " + c.link }
 func (c setSysctl) String() string { return fmt.Sprintf("set %s to %s", c.key, c.value) }
 func (c addAddr) String() string {
 	s := fmt.Sprintf("put %s on %s", c.Prefix, c.Link)

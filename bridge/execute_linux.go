@@ -42,6 +42,9 @@ func execute(ctx context.Context, c change) error {
 		}
 		return nil
 	}
+	if _, ok := c.(delBypass); ok {
+		return takeBypass(ctx, h) // the link it was for may be gone by now
+	}
 	link, err := h.LinkByName(subject(c))
 	if err != nil {
 		return fmt.Errorf("find %s: %w", subject(c), err)
@@ -64,16 +67,22 @@ func execute(ctx context.Context, c change) error {
 		return wrap(h.LinkSetDown(link), "set %s down", c.link)
 	case setMaster:
 		return enslave(ctx, h, link, c)
+	case addBypass:
+		return putBypass(ctx, h, link)
 	case addAddr:
-		// Not before packets to it are received here may it leave the other link.
-		return wrap(ignore(ifaddr.AddReady(ctx, h, link, toNetlinkAddr(c.Addr)), unix.EEXIST), "add address %s to %s", c.Prefix, c.Link)
+		err := sendAddr(unix.NLM_F_CREATE|unix.NLM_F_EXCL, link.Attrs().Index, c.Addr, true)
+		if err == nil && c.Prefix.Addr().Is6() {
+			// Not before packets to it are received here may it leave the other link.
+			err = ifaddr.Ready(ctx, h, link, c.Prefix.Addr().AsSlice())
+		}
+		return wrap(ignore(err, unix.EEXIST), "add address %s to %s", c.Prefix, c.Link)
 	case changeAddr:
-		return wrap(h.AddrReplace(link, toNetlinkAddr(c.Addr)), "change address %s of %s", c.Prefix, c.Link)
+		return wrap(replaceAddr(link.Attrs().Index, c.Addr, c.NoDAD), "change address %s of %s", c.Prefix, c.Link)
 	case settleAddr:
 		// Replacing an address without the flag clears it and starts no detection.
-		return wrap(h.AddrReplace(link, toNetlinkAddr(c.Addr)), "clear nodad of %s on %s", c.Prefix, c.Link)
+		return wrap(replaceAddr(link.Attrs().Index, c.Addr, false), "clear nodad of %s on %s", c.Prefix, c.Link)
 	case delAddr:
-		return wrap(ignore(h.AddrDel(link, toNetlinkAddr(c.Addr)), unix.EADDRNOTAVAIL), "remove address %s from %s", c.Prefix, c.Link)
+		return wrap(removeAddr(h, link, c.Addr), "remove address %s from %s", c.Prefix, c.Link)
 	case addNeighbor:
 		state := netlink.NUD_REACHABLE
 		if c.Permanent {
@@ -83,9 +92,9 @@ func execute(ctx context.Context, c change) error {
 	case delNeighbor:
 		return wrap(ignore(h.NeighDel(toNetlinkNeighbor(link, c.Neighbor, netlink.NUD_PERMANENT)), unix.ENOENT), "forget neighbour %s on %s", c.IP, c.Link)
 	case replaceRoute:
-		return wrap(h.RouteReplace(toNetlinkRoute(link, c.Route)), "set route %s", describeRoute(c.Route))
+		return wrap(sendRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, kernelRoute{Route: c.Route, oif: link.Attrs().Index}), "set route %s", describeRoute(c.Route))
 	case delRoute:
-		return wrap(ignore(h.RouteDel(toNetlinkRoute(link, c.Route)), unix.ESRCH), "remove route %s", describeRoute(c.Route))
+		return wrap(ignore(sendRoute(unix.RTM_DELROUTE, 0, kernelRoute{Route: c.Route, oif: link.Attrs().Index}), unix.ESRCH), "remove route %s", describeRoute(c.Route))
 	}
 	return fmt.Errorf("no way to make the change %q", c)
 }
@@ -104,6 +113,8 @@ func subject(c change) string {
 	case setUp:
 		return c.link
 	case setMaster:
+		return c.link
+	case addBypass:
 		return c.link
 	case addAddr:
 		return c.Link
@@ -125,8 +136,8 @@ func subject(c change) string {
 	return ""
 }
 
-// carrierPatience is how long a new port is given to lend its carrier to the
-// bridge. The kernel does it in a work queue, usually within a millisecond.
+// carrierPatience is how long a carrier is waited for. The kernel passes it on
+// in a work queue, usually within a millisecond.
 const carrierPatience = time.Second
 
 func enslave(ctx context.Context, h *netlink.Handle, link netlink.Link, c setMaster) error {
@@ -140,18 +151,25 @@ func enslave(ctx context.Context, h *netlink.Handle, link netlink.Link, c setMas
 	if err := h.LinkSetMaster(link, master); err != nil {
 		return fmt.Errorf("make %s a port of %s: %w", c.link, c.master, err)
 	}
-	// Until the kernel has noticed the carrier, the bridge's queue is one that
-	// drops everything, so no route may lead there yet. A port without a carrier
-	// gives none, and nothing is lost by going on.
+	if link.Attrs().OperState == netlink.OperDown {
+		return nil // it has none to lend
+	}
+	return awaitCarrier(ctx, h, c.master)
+}
+
+// awaitCarrier waits until the kernel has noticed a link's carrier: before, its
+// queue is one that drops everything, so nothing may be led there yet. Where
+// none comes, nothing is lost by going on.
+func awaitCarrier(ctx context.Context, h *netlink.Handle, name string) error {
 	for end := time.Now().Add(carrierPatience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		master, err := h.LinkByName(c.master)
+		l, err := h.LinkByName(name)
 		if err != nil {
-			return fmt.Errorf("find %s: %w", c.master, err)
+			return fmt.Errorf("find %s: %w", name, err)
 		}
-		if master.Attrs().OperState == netlink.OperUp || link.Attrs().OperState == netlink.OperDown {
+		if l.Attrs().OperState == netlink.OperUp {
 			break
 		}
 	}
@@ -222,36 +240,6 @@ func toNetlinkNeighbor(link netlink.Link, n Neighbor, state int) *netlink.Neigh 
 		family = netlink.FAMILY_V4
 	}
 	return &netlink.Neigh{LinkIndex: link.Attrs().Index, Family: family, State: state, IP: n.IP.AsSlice(), HardwareAddr: n.MAC.HardwareAddr()}
-}
-
-func toNetlinkRoute(link netlink.Link, r Route) *netlink.Route {
-	n := &netlink.Route{
-		LinkIndex: link.Attrs().Index,
-		Family:    netlink.FAMILY_V6,
-		Table:     r.Table,
-		Type:      r.Type,
-		Dst:       ipNet(r.Dst),
-		Priority:  r.Metric,
-		Tos:       r.TOS,
-		Scope:     netlink.Scope(r.Scope),
-		Protocol:  netlink.RouteProtocol(r.Protocol),
-		MTU:       r.MTU,
-		AdvMSS:    r.AdvMSS,
-		Hoplimit:  r.HopLimit,
-	}
-	if r.Family == 4 {
-		n.Family = netlink.FAMILY_V4
-	}
-	if r.Via.IsValid() {
-		n.Gw = r.Via.AsSlice()
-	}
-	if r.Source.IsValid() {
-		n.Src = r.Source.AsSlice()
-	}
-	if r.OnLink {
-		n.Flags |= unix.RTNH_F_ONLINK
-	}
-	return n
 }
 
 func ipNet(p netip.Prefix) *net.IPNet {

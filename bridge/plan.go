@@ -95,7 +95,7 @@ func changes(from, to State) []change {
 	for _, a := range inOrderOfAdding(wanted) {
 		if _, ok := find(from.Addrs, a); !ok {
 			add(addAddr{a})
-			if a.Prefix.Addr().Is6() {
+			if a.Prefix.Addr().Is6() && !a.NoDAD {
 				hasty = append(hasty, a)
 			}
 		}
@@ -116,7 +116,7 @@ func changes(from, to State) []change {
 	// roles but hear in only one, and is released after they are back.
 	for _, l := range to.Links {
 		if have, ok := from.link(l.Name); ok && have.Master != l.Master && l.Master != "" {
-			add(setMaster{l.Name, l.Master})
+			add(changePlace(l.Name, l.Master, to.Uplink)...)
 		}
 	}
 
@@ -127,15 +127,20 @@ func changes(from, to State) []change {
 		}
 	}
 	for _, r := range from.Routes {
-		if !slices.ContainsFunc(to.Routes, func(o Route) bool { return o.id() == r.id() }) {
+		// What looks left over may be what an address that comes back will follow.
+		adopted := r.Protocol == protocolKernel && to.followsAddr(r)
+		if !adopted && !slices.ContainsFunc(to.Routes, func(o Route) bool { return o.id() == r.id() }) {
 			add(delRoute{r})
 		}
 	}
 
 	for _, l := range to.Links {
 		if have, ok := from.link(l.Name); ok && have.Master != "" && l.Master == "" {
-			add(setMaster{l.Name, ""})
+			add(changePlace(l.Name, "", to.Uplink)...)
 		}
+	}
+	if from.Bypass && !slices.Contains(list, change(delBypass{to.Uplink})) {
+		add(delBypass{to.Uplink}) // left over from a change that was cut off
 	}
 
 	// The old link is cleared, an address that others follow last.
@@ -144,7 +149,7 @@ func changes(from, to State) []change {
 			add(delNeighbor{n})
 		}
 	}
-	for _, a := range slices.Backward(from.Addrs) {
+	for _, a := range inOrderOfRemoving(from.Addrs) {
 		if _, ok := find(wanted, a); !ok {
 			add(delAddr{a, plan.Apply})
 		}
@@ -170,6 +175,15 @@ func changes(from, to State) []change {
 		add(delAddr{a, plan.Confirm})
 	}
 	return list
+}
+
+// changePlace gives a link another master. For the uplink that would lose what
+// arrives in the middle of it.
+func changePlace(link, master, uplink string) []change {
+	if link != uplink {
+		return []change{setMaster{link, master}}
+	}
+	return []change{addBypass{link}, setMaster{link, master}, delBypass{link}}
 }
 
 // moving reports whether the uplink changes its place.
@@ -251,6 +265,14 @@ func inOrderOfAdding(list []Addr) []Addr {
 			out = append(out, a)
 		}
 	}
+	return out
+}
+
+// inOrderOfRemoving brings addresses into an order that, cut off anywhere,
+// leaves those that inOrderOfAdding completes to the list they were.
+func inOrderOfRemoving(list []Addr) []Addr {
+	out := inOrderOfAdding(list)
+	slices.Reverse(out)
 	return out
 }
 

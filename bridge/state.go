@@ -36,6 +36,9 @@ type State struct {
 	Sysctls map[string]string `json:"sysctls"`
 	// Retiring addresses are wanted, deprecated, until a change is confirmed.
 	Retiring []Addr `json:"retiring,omitempty"`
+	// Bypass: what arrives at the uplink is led past its change of place, which
+	// lasts only as long as that.
+	Bypass bool `json:"bypass,omitempty"`
 	// Ports are the bridge's ports other than the uplink.
 	Ports []string `json:"ports,omitempty"`
 	// At is when the state was captured; zero in wanted states. Remaining
@@ -84,6 +87,15 @@ type Addr struct {
 	ManageTempAddr bool `json:"manage_temp_addr,omitempty"`
 	// Temporary: the kernel made it as a privacy address (RFC 8981).
 	Temporary bool `json:"temporary,omitempty"`
+	// NoDAD is the mark that an IPv6 address skipped duplicate address detection.
+	// Every address is added without; those wanted without the mark lose it again.
+	NoDAD bool `json:"nodad,omitempty"`
+	// Home address of Mobile IPv6 (RFC 6275).
+	Home bool `json:"home,omitempty"`
+	// Metric of the route that the kernel makes for the prefix, 0 for its own.
+	Metric int `json:"metric,omitempty"`
+	// Protocol tells who made the address (IFA_PROTO); 0 is not told.
+	Protocol int `json:"protocol,omitempty"`
 	// Preferred and Valid are the remaining lifetimes, Forever if unlimited.
 	// A preferred lifetime of 0 is a deprecated address.
 	Preferred time.Duration `json:"preferred"`
@@ -110,6 +122,15 @@ type Route struct {
 	MTU      int          `json:"mtu,omitempty"`
 	AdvMSS   int          `json:"advmss,omitempty"`
 	HopLimit int          `json:"hop_limit,omitempty"`
+	// From is the source prefix of an IPv6 route for some sources only.
+	From netip.Prefix `json:"from,omitzero"`
+	// Preference is that of RFC 4191, of IPv6 routes: 0 medium, 1 high, 3 low.
+	Preference int `json:"preference,omitempty"`
+	// Realms are those of ip-route(8).
+	Realms uint32 `json:"realms,omitempty"`
+	// OtherMetrics holds the metrics of rtnetlink(7) that have no field here
+	// (initcwnd, quickack, locks), as the kernel tells them, in hexadecimal.
+	OtherMetrics string `json:"other_metrics,omitempty"`
 }
 
 // isDefault reports whether the route is a default route of the main table.
@@ -123,6 +144,18 @@ type Neighbor struct {
 	// Permanent entries are configuration; others were learned.
 	Permanent bool `json:"permanent,omitempty"`
 }
+
+// Names of what exists only while the uplink changes its place: an nftables
+// table of the netdev family, and a pair of links.
+const (
+	bypassTable = "sixhost_bypass"
+	bypassOut   = "sixhost-by0" // what arrived is sent out of it
+	bypassIn    = "sixhost-by1" // and received here
+)
+
+// TransientLinks are the names of the links that exist only for the moment in
+// which the uplink changes its place.
+func TransientLinks() []string { return []string{bypassOut, bypassIn} }
 
 // Numbers of rtnetlink(7) that the pure code needs on every system.
 const (
@@ -142,9 +175,10 @@ type addrID struct {
 func (a Addr) id() addrID { return addrID{a.Link, a.Prefix, a.Peer} }
 
 // same reports whether two addresses mean the same; remaining lifetimes count
-// down by themselves.
+// down by themselves, and who made an address says nothing of what it does.
 func (a Addr) same(b Addr) bool {
 	norm := func(a Addr) Addr {
+		a.Protocol = 0
 		if a.finite() {
 			a.Valid = 0
 		}
@@ -159,10 +193,10 @@ func (a Addr) same(b Addr) bool {
 // routeID is what the kernel replaces a route by.
 type routeID struct {
 	family, table, metric, tos int
-	dst                        netip.Prefix
+	dst, from                  netip.Prefix
 }
 
-func (r Route) id() routeID { return routeID{r.Family, r.Table, r.Metric, r.TOS, r.Dst} }
+func (r Route) id() routeID { return routeID{r.Family, r.Table, r.Metric, r.TOS, r.Dst, r.From} }
 
 // sort brings lists into their one order.
 func (s *State) sort() {
@@ -186,4 +220,27 @@ func (s State) link(name string) (Link, bool) {
 		}
 	}
 	return Link{}, false
+}
+
+// followsAddr tells a route that the kernel has made from an address and takes
+// away with it. Others of its name are made by network managers, for addresses
+// without one.
+func (s *State) followsAddr(r Route) bool {
+	return slices.ContainsFunc(s.Addrs, func(a Addr) bool {
+		if a.Link != r.Link || a.NoPrefixRoute || a.Prefix.Addr().Is4() != (r.Family == 4) {
+			return false
+		}
+		// The kernel's own metric for IPv6 is 256 (IP6_RT_PRIO_ADDRCONF).
+		metric := a.Metric
+		if metric == 0 && r.Family == 6 {
+			metric = 256
+		}
+		if a.Peer.IsValid() {
+			// Both ends have a route of their own in IPv6.
+			if r.Family == 6 && r.Dst == netip.PrefixFrom(a.Prefix.Addr(), 128) || r.Dst == a.Peer.Masked() {
+				return true
+			}
+		}
+		return r.Dst == a.Prefix.Masked() && r.Metric == metric
+	})
 }

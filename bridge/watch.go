@@ -115,6 +115,16 @@ func deviations(there, wanted State, gateways []Neighbor) ([]Deviation, error) {
 		if c.phase() != plan.Apply {
 			continue
 		}
+		// What arrives is lost until the NIC is back in its place; leading it past
+		// that would take longer than putting it there.
+		switch c.(type) {
+		case addBypass:
+			continue
+		case delBypass:
+			if !from.Bypass {
+				continue
+			}
+		}
 		list = append(list, Deviation{Found: found(c, from), Step: hasty(stepOf(c)), Vital: vital(c, wanted)})
 		switch c.(type) {
 		case createBridge, setMaster, setUp, setMAC:
@@ -265,6 +275,8 @@ func found(c change, from State) string {
 		default:
 			return fmt.Sprintf("%s is a port of %s", c.link, l.Master)
 		}
+	case delBypass:
+		return fmt.Sprintf("what led past %s is left over", c.link)
 	case setSysctl:
 		if v, ok := from.Sysctls[c.key]; ok && v != c.value {
 			return fmt.Sprintf("%s is %s", c.key, v)

@@ -267,14 +267,12 @@ func unusableAddrs(h *netlink.Handle, bridge netlink.Link, wanted State) ([]Devi
 	}
 	var list []Deviation
 	for _, n := range addrs {
-		there, ok := fromNetlinkAddr(wanted.Bridge, n)
-		if !ok {
+		ip, _ := netip.AddrFromSlice(n.IP)
+		i := slices.IndexFunc(wanted.Addrs, func(a Addr) bool { return a.Link == wanted.Bridge && a.Prefix.Addr() == ip.Unmap() })
+		if i < 0 {
 			continue
 		}
-		a, ok := find(wanted.Addrs, there)
-		if !ok {
-			continue
-		}
+		a := wanted.Addrs[i]
 		var why string
 		switch {
 		case n.Flags&unix.IFA_F_DADFAILED != 0:
@@ -312,8 +310,11 @@ func localAddrs(h *netlink.Handle) (map[netip.Addr]bool, error) {
 			return nil, fmt.Errorf("list local routes: %w", err)
 		}
 		for _, r := range routes {
-			if p, ok := prefixOf(r.Dst); ok {
-				local[p.Addr()] = true
+			if r.Dst == nil {
+				continue
+			}
+			if ip, ok := netip.AddrFromSlice(r.Dst.IP); ok {
+				local[ip.Unmap()] = true
 			}
 		}
 	}
