@@ -292,7 +292,10 @@ func unusableAddrs(h *netlink.Handle, bridge netlink.Link, wanted State) ([]Devi
 				if err := execute(ctx, delAddr{a, plan.Apply}); err != nil {
 					return err
 				}
-				return execute(ctx, addAddr{a})
+				if err := execute(ctx, addAddr{a}); err != nil || a.Prefix.Addr().Is4() || a.NoDAD {
+					return err
+				}
+				return execute(ctx, settleAddr{a})
 			},
 		})})
 	}
