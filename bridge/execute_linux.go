@@ -64,7 +64,9 @@ func execute(ctx context.Context, c change) error {
 	case deleteBridge:
 		return wrap(h.LinkDel(link), "delete %s", c.name)
 	case setMAC:
-		return wrap(h.LinkSetHardwareAddr(link, c.mac.HardwareAddr()), "set MAC of %s", c.link)
+		return announced(c.link, func() error {
+			return wrap(h.LinkSetHardwareAddr(link, c.mac.HardwareAddr()), "set MAC of %s", c.link)
+		})
 	case setMTU:
 		return wrap(h.LinkSetMTU(link, c.mtu), "set MTU of %s", c.link)
 	case setTxQueueLen:

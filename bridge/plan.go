@@ -32,15 +32,19 @@ func Plan(from, to State) (plan.Plan, error) {
 	}
 	var p plan.Plan
 	for _, c := range changes(from, to) {
-		p.Steps = append(p.Steps, plan.Step{
-			Phase: c.phase(),
-			Part:  Part,
-			Text:  c.String(),
-			Do:    func(ctx context.Context) error { return execute(ctx, c) },
-		})
+		p.Steps = append(p.Steps, stepOf(c))
 	}
 	p.Notes = notes(from, to)
 	return p, nil
+}
+
+func stepOf(c change) plan.Step {
+	return plan.Step{
+		Phase: c.phase(),
+		Part:  Part,
+		Text:  c.String(),
+		Do:    func(ctx context.Context) error { return execute(ctx, c) },
+	}
 }
 
 // Restorer takes a host back to a captured State.

@@ -184,6 +184,7 @@ const (
 	mainTable      = 254
 	protocolKernel = 2
 	protocolRA     = 9
+	protocolDHCP   = 16
 	scopeLink      = 253
 )
 
