@@ -59,7 +59,7 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 	if err := s.captureForwarding(names); err != nil {
 		return State{}, err
 	}
-	for _, key := range append(netfilterKeys(), filterKey("all")) {
+	for _, key := range slices.Concat(netfilterKeys(), neighborLimitKeys(), []string{filterKey("all")}) {
 		if err := s.captureSysctl(key); err != nil {
 			return State{}, err
 		}

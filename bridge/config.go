@@ -40,6 +40,9 @@ type Config struct {
 	// DHCP or router advertisements). Without it they are refused, as nothing
 	// would renew them on the bridge.
 	Static bool
+	// Guests is how many there may be. The machine's neighbour tables are made
+	// large enough for them; default 0 leaves the tables as they are.
+	Guests int
 }
 
 // HostAddress is the wish for the host's own address in the prefix. It is

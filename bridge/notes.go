@@ -15,6 +15,9 @@ func notes(from, to State) []string {
 			"It is switched off for all bridges of this network namespace. Who filters traffic between containers of one bridge that way (Docker with icc=false, Kubernetes) has to know; " +
 			"and have br_netfilter in /etc/modules-load.d, as it is on again when loaded after sysctl.d was read")
 	}
+	if neighborsUnseen(from, to) {
+		add("the machine's neighbour tables should have room for %d entries, and their limits (net/ipv6/neigh/default/gc_thresh3 and the like) can't be seen from this network namespace: have them raised in the initial one, whose tables are everybody's", to.NeighborLimit)
+	}
 	for _, r := range to.Rules {
 		if r.Iif == to.Bridge && moving(from, to) {
 			add("the routing rule %q will be about guests' packets too, as these come in through %s as well", r, to.Bridge)

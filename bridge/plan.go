@@ -352,7 +352,7 @@ func sysctlChanges(from, to State, within string, when int) []change {
 		if strings.HasSuffix(key, "/addr_gen_mode") && value != "1" || strings.HasSuffix(key, "/forwarding") && (value == "0" || zeroed) {
 			timing = late
 		}
-		same := from.Sysctls[key] == value && !(zeroed && strings.HasSuffix(key, "/forwarding"))
+		same := (from.Sysctls[key] == value || raisedMeanwhile(key, from.Sysctls[key], to)) && !(zeroed && strings.HasSuffix(key, "/forwarding"))
 		if _, ok := from.Sysctls[key]; ok && same || timing != when || !strings.Contains(key, within) {
 			continue
 		}

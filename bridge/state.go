@@ -44,6 +44,9 @@ type State struct {
 	Bypass bool `json:"bypass,omitempty"`
 	// Ports are the bridge's ports other than the uplink.
 	Ports []string `json:"ports,omitempty"`
+	// NeighborLimit is how many neighbours the machine is wanted to have room
+	// for, of each family; 0 if there is no wish, as in captured states.
+	NeighborLimit int `json:"neighbor_limit,omitempty"`
 	// At is when the state was captured; zero in wanted states. Remaining
 	// lifetimes count from there.
 	At time.Time `json:"at,omitzero"`

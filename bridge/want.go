@@ -56,6 +56,7 @@ func (c Config) State(there State) (State, error) {
 	}
 	want.inherit(there)
 	want.wantNetfilter(there)
+	want.wantNeighbors(there, c.Guests)
 	own, err := c.ownAddress(up.MAC, prefix)
 	if err != nil {
 		return State{}, err
