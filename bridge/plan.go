@@ -352,6 +352,11 @@ func sysctlChanges(from, to State, within string, when int) []change {
 		if strings.HasSuffix(key, "/addr_gen_mode") && value != "1" || strings.HasSuffix(key, "/forwarding") && (value == "0" || zeroed) {
 			timing = late
 		}
+		if strings.HasSuffix(key, "/forwarding") && value == "1" && slices.ContainsFunc(from.Routes, Route.dynamic) {
+			// The kernel removes default routes that were advertised to it as soon as
+			// it forwards: not before permanent ones are in their place.
+			timing = late
+		}
 		same := (from.Sysctls[key] == value || raisedMeanwhile(key, from.Sysctls[key], to)) && !(zeroed && strings.HasSuffix(key, "/forwarding"))
 		if _, ok := from.Sysctls[key]; ok && same || timing != when || !strings.Contains(key, within) {
 			continue

@@ -155,6 +155,9 @@ type Route struct {
 // isDefault reports whether the route is a default route of the main table.
 func (r Route) isDefault() bool { return r.Dst.Bits() == 0 && r.Table == mainTable }
 
+// dynamic reports whether the route is gone some day unless it is renewed.
+func (r Route) dynamic() bool { return r.Expires != 0 || r.Protocol == protocolRA }
+
 // Neighbor is an entry of the neighbour table.
 type Neighbor struct {
 	Link string     `json:"link"`

@@ -63,7 +63,7 @@ func (c Config) State(there State) (State, error) {
 	}
 	c.wantAddrs(&want, there, up.MAC, prefix, own)
 	for _, r := range there.Routes {
-		if r.Protocol == protocolRA {
+		if r.dynamic() {
 			r.Protocol = 4 // RTPROT_STATIC: nothing will renew it
 		}
 		r.Link, r.Hops, r.Expires = scope.Bridge, r.Hops.moved(scope.Uplink, scope.Bridge), 0
@@ -128,11 +128,11 @@ func (c Config) uplink(there State) (Link, error) {
 		}
 	}
 	for _, r := range there.Routes {
-		if r.Expires != 0 && r.Protocol != protocolRA {
-			return up, refuse(ErrDynamic, "its route %s has a lifetime, and nothing would renew it on the bridge; set static to make it permanent", describeRoute(r))
-		}
 		if r.Protocol == protocolRA && r.isDefault() {
 			return up, refuse(ErrDynamic, "its default route via %s is from router advertisements, and switching forwarding on would remove it; set static to make it permanent", r.Via)
+		}
+		if r.dynamic() {
+			return up, refuse(ErrDynamic, "its route %s has a lifetime, and nothing would renew it on the bridge; set static to make it permanent", describeRoute(r))
 		}
 	}
 	return up, nil
