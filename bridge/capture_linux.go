@@ -145,6 +145,11 @@ func (s *State) captureLink(h *netlink.Handle, link netlink.Link, names map[int]
 	if a.MasterIndex != 0 {
 		l.Master, l.MasterKind = names[a.MasterIndex].name, names[a.MasterIndex].kind
 	}
+	if link.Type() == "bridge" {
+		if err := l.captureTree(a.Index); err != nil {
+			return err
+		}
+	}
 	if b, ok := link.(*netlink.Bridge); ok && b.MulticastSnooping != nil {
 		l.MulticastSnooping = *b.MulticastSnooping
 	}

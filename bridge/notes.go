@@ -10,6 +10,9 @@ func notes(from, to State) []string {
 	}
 	var list []string
 	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	if br, ok := to.link(to.Bridge); ok && br.deadTime() > 0 && moving(from, to) {
+		add("with the spanning tree, %s is dead for %s (twice its forward delay) from the moment it is a port of %s: nothing gets in or out, and every open connection waits", to.Uplink, br.deadTime(), to.Bridge)
+	}
 	if switchesNetfilter(from, to) {
 		add("br_netfilter is loaded, so frames between guests pass the FORWARD rules of iptables and ip6tables, whose policy is often DROP (Docker sets it): guests could not reach or even find each other. " +
 			"It is switched off for all bridges of this network namespace. Who filters traffic between containers of one bridge that way (Docker with icc=false, Kubernetes) has to know; " +

@@ -77,6 +77,9 @@ func changes(from, to State) []change {
 		if exists && have.MTU != l.MTU {
 			add(setMTU{l.Name, l.MTU})
 		}
+		if exists && (have.STP != l.STP || have.ForwardDelay != l.ForwardDelay) {
+			add(setSpanningTree{l.Name, l.STP, l.ForwardDelay})
+		}
 		if exists && l.TxQueueLen > 0 && have.TxQueueLen != l.TxQueueLen {
 			add(setTxQueueLen{l.Name, l.TxQueueLen})
 		}

@@ -77,6 +77,10 @@ type Link struct {
 	// affair, and stay as they are.
 	RxQueues int `json:"rx_queues,omitempty"`
 	TxQueues int `json:"tx_queues,omitempty"`
+	// STP tells that a bridge takes part in the spanning tree, and ForwardDelay
+	// how long a port of it then listens, and again learns, before it forwards.
+	STP          bool          `json:"stp,omitempty"`
+	ForwardDelay time.Duration `json:"forward_delay,omitempty"`
 	// MulticastSnooping of a bridge.
 	MulticastSnooping bool `json:"multicast_snooping,omitempty"`
 }

@@ -25,9 +25,18 @@ func (c Config) State(there State) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
+	br := wantedBridge(up, there, scope)
+	delay, err := c.forwardDelay()
+	if err != nil {
+		return State{}, err
+	}
+	// Without the spanning tree, a delay has no effect, and is left.
+	if br.STP = c.STP; c.STP {
+		br.ForwardDelay = delay
+	}
 	want := State{
 		Scope: scope,
-		Links: []Link{wantedUplink(up, scope), wantedBridge(up, there, scope)},
+		Links: []Link{wantedUplink(up, scope), br},
 		Sysctls: map[string]string{
 			// Required for a router; the kernel then ignores advertisements unless
 			// accept_ra is 2, and an advertisement must not change the host's routes.
@@ -147,7 +156,7 @@ func wantedBridge(up Link, there State, scope Scope) Link {
 	br := Link{Name: scope.Bridge, Kind: "bridge", Ethernet: true, MAC: up.MAC, MTU: up.MTU, Up: true, TxQueueLen: up.TxQueueLen}
 	if b, ok := there.link(scope.Bridge); ok {
 		br.Master, br.MasterKind = b.Master, b.MasterKind
-		br.RxQueues, br.TxQueues = b.RxQueues, b.TxQueues
+		br.RxQueues, br.TxQueues, br.ForwardDelay = b.RxQueues, b.TxQueues, b.ForwardDelay
 	}
 	return br
 }

@@ -159,6 +159,10 @@ func (h host) bridgeConfig() bridge.Config {
 		Address: h.config.Address,
 		Static:  h.config.Static,
 		Guests:  max(len(h.config.Guests), fewGuests),
+
+		STP:            h.config.SpanningTree.Enabled,
+		ForwardDelay:   h.config.SpanningTree.ForwardDelay,
+		AcceptDeadTime: h.config.SpanningTree.AcceptDeadTime,
 	}
 }
 
