@@ -52,6 +52,10 @@ func TestNetworkdBoot(t *testing.T) {
 			for i := range want.Routes {
 				want.Routes[i].HopLimit = 0
 			}
+			// A new network namespace has br_netfilter on.
+			for _, what := range []string{"arptables", "ip6tables", "iptables"} {
+				want.Sysctls["net/bridge/bridge-nf-call-"+what] = "0"
+			}
 			c := Config{Bridge: want, Format: f, Root: rootWith(t, nil)}
 			enterable(t, c.Root)
 			_, _, p := planFor(t, c)
