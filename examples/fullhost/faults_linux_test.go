@@ -102,6 +102,7 @@ func (s *stage) unchanged(t *testing.T, before dump) {
 // TestNetlinkRefusesAStep: whatever the kernel says no with, all is taken back
 // and the step is named.
 func TestNetlinkRefusesAStep(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	r := s.rehearse(t)
 	random := seeded(t)
@@ -116,7 +117,7 @@ func TestNetlinkRefusesAStep(t *testing.T) {
 				pings := s.pings(t)
 				before := dumpHost(t, s.server)
 				done := filepath.Join(t.TempDir(), "done")
-				t.Setenv(envFault, fmt.Sprintf("%d:%s", errno, done))
+				s.env = []string{fmt.Sprintf("%s=%d:%s", envFault, errno, done)}
 				a := s.apply(t, s.file, nil)
 				a.lines(t, r.lead+n-1)
 				a.hangs(t)
@@ -161,6 +162,7 @@ func TestNetlinkRefusesAStep(t *testing.T) {
 // TestStateDirIsFull: with no room for the capture nothing is begun, and a disk
 // that fills up later keeps nothing from being taken back.
 func TestStateDirIsFull(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	r := s.rehearse(t)
 	small := filepath.Join(s.dir, "small")
@@ -232,6 +234,7 @@ func TestStateDirIsFull(t *testing.T) {
 // TestTwoAppliesAtOnce: the second is refused, whatever the first is about to
 // do, and tells whose it is.
 func TestTwoAppliesAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	r := s.rehearse(t)
 	random := seeded(t)

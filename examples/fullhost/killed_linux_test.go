@@ -137,8 +137,8 @@ func cgroupFor(t *testing.T) *os.File {
 	if root == "" {
 		t.Skip("needs cgroup version 2")
 	}
-	dir := filepath.Join(root, fmt.Sprintf("fullhost-test-%d.scope", os.Getpid()))
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	dir, err := os.MkdirTemp(root, "fullhost-test-*.scope")
+	if err != nil {
 		t.Skipf("needs a writable cgroup hierarchy: %v", err)
 	}
 	f, err := os.Open(dir)
@@ -182,8 +182,7 @@ func (s *stage) cutOff(t *testing.T, e ending, moment func(*stagedApply)) recove
 	a := s.apply(t, s.file, cgroup)
 	moment(a)
 
-	phase, _, _, _ := s.open()
-	r := recovery{waiting: phase == "waiting for confirm"}
+	var r recovery
 	since := time.Now()
 	e.kill(t, s, a, cgroup)
 	// The watchdog may have been faster than its end.
@@ -201,9 +200,12 @@ func (s *stage) cutOff(t *testing.T, e ending, moment func(*stagedApply)) recove
 		}
 	}
 	for {
-		if _, _, _, open := s.open(); !open {
+		phase, _, _, open := s.open()
+		if !open {
 			break
 		}
+		// The kill may have come after the last step's end.
+		r.waiting = r.waiting || phase == "waiting for confirm"
 		if time.Since(since) > 10*time.Second {
 			t.Fatal("the change is still open 10 s after its processes ended")
 		}
@@ -293,6 +295,7 @@ func sum(list []recovery) string {
 // TestKilledAfterEachStep: SIGKILL when a step is done and the next has not
 // begun.
 func TestKilledAfterEachStep(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	r := s.rehearse(t)
 	steps := make([]int, len(r.steps)) // 0: nothing is done yet
@@ -323,6 +326,7 @@ func TestKilledAfterEachStep(t *testing.T) {
 // TestKilledAtRandomMoments: SIGKILL somewhere between the first step's
 // beginning and a little after the last one's end.
 func TestKilledAtRandomMoments(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	r := s.rehearse(t)
 	random := seeded(t)
@@ -350,6 +354,7 @@ func (s *stage) momentAfter(t *testing.T, wait time.Duration) func(*stagedApply)
 
 // TestKilledWithCompany: more than the applying process ends.
 func TestKilledWithCompany(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	r := s.rehearse(t)
 	random := seeded(t)

@@ -29,6 +29,7 @@ type stage struct {
 	server, provider *netns.NS
 	dir              string // has host.yaml
 	state            string // the state directory
+	env              []string
 	file             string
 
 	mu        sync.Mutex
@@ -109,6 +110,7 @@ addr add fe80::1/64 dev srv nodad
 addr add 2001:db8:2::1/128 dev lo
 route add 203.0.113.10/32 dev srv
 route add 203.0.113.77/32 dev srv
+route add 2001:db8:1:9::1/128 via fe80::921b:eff:fe12:3456 dev srv
 route add 2001:db8:1:3::/64 via fe80::921b:eff:fe12:3456 dev srv
 `
 )
@@ -147,7 +149,10 @@ func newStage(t *testing.T) *stage {
 func (s *stage) yaml(t *testing.T, name, more string) string {
 	t.Helper()
 	file := filepath.Join(s.dir, name)
-	text := "address: slaac\nstatic: true\nprefix: 2001:db8:1:3::/64\npersist: {format: none}\ndns: {upstreams: [192.0.2.53]}\nconfirm_within: 1s\n" + more
+	text := "address: slaac\nstatic: true\nprefix: 2001:db8:1:3::/64\npersist: {format: none}\ndns: {upstreams: ['2001:db8:2::1']}\n" + more
+	if !strings.Contains(more, "confirm_within:") {
+		text += "confirm_within: 1s\n"
+	}
 	text += "state_dir: " + s.state + "\n"
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
@@ -355,16 +360,22 @@ type stagedApply struct {
 }
 
 // apply starts fullhost apply from a shell, in a cgroup where one is given.
-func (s *stage) apply(t *testing.T, file string, cgroup *os.File) *stagedApply {
+func (s *stage) apply(t *testing.T, file string, cgroup *os.File, flags ...string) *stagedApply {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &stagedApply{stage: s, out: newDoorway(t), shell: exec.Command("/bin/sh", "-c", `"$0" apply -f "$1"; exit $?`, exe, file)}
-	a.shell.Env = append(os.Environ(), envProgram+"=1")
+	// The machine's own name servers can't be reached from here.
+	const script = `mount --bind "$RESOLV" /etc/resolv.conf && "$0" apply "$@"; exit $?`
+	resolv := filepath.Join(s.dir, "resolv.conf")
+	if err := os.WriteFile(resolv, []byte("nameserver 2001:db8:2::1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	a := &stagedApply{stage: s, out: newDoorway(t), shell: exec.Command("/bin/sh", append([]string{"-c", script, exe, "-f", file}, flags...)...)}
+	a.shell.Env = append(append(os.Environ(), envProgram+"=1", "RESOLV="+resolv), s.env...)
 	a.shell.Stdout, a.shell.Stderr = a.out.w, &a.stderr
-	a.shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	a.shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Unshareflags: syscall.CLONE_NEWNS}
 	if cgroup != nil {
 		a.shell.SysProcAttr.UseCgroupFD, a.shell.SysProcAttr.CgroupFD = true, int(cgroup.Fd())
 	}
