@@ -233,7 +233,7 @@ func (s *State) captureRoute(n kernelRoute, names map[int]linkName) {
 	}
 	r := n.Route
 	r.Link = names[n.oif].name
-	if r.Protocol == protocolKernel && (r.Link != s.Uplink && r.Link != s.Bridge || n.expires > 0 || s.followsAddr(r)) {
+	if r.Protocol == protocolKernel && (r.Link != s.Uplink && r.Link != s.Bridge || r.Expires > 0 || s.followsAddr(r)) {
 		return
 	}
 	if n.odd != "" && (r.Link == s.Uplink || r.Link == s.Bridge) {

@@ -51,7 +51,7 @@ func listAddrs(name string, index int) ([]Addr, error) {
 }
 
 func parseAddr(link string, h *nl.IfAddrmsg, b []byte) (Addr, error) {
-	attrs, err := nl.ParseRouteAttr(b)
+	attrs, err := attributes(b)
 	if err != nil {
 		return Addr{}, fmt.Errorf("parse address: %w", err)
 	}
@@ -60,26 +60,26 @@ func parseAddr(link string, h *nl.IfAddrmsg, b []byte) (Addr, error) {
 	// IFA_ADDRESS is the peer where IFA_LOCAL is there and another.
 	var local, address netip.Addr
 	for _, at := range attrs {
-		switch at.Attr.Type {
+		switch at.kind {
 		case unix.IFA_ADDRESS:
-			address, _ = netip.AddrFromSlice(at.Value)
+			address, _ = netip.AddrFromSlice(at.value)
 		case unix.IFA_LOCAL:
-			local, _ = netip.AddrFromSlice(at.Value)
+			local, _ = netip.AddrFromSlice(at.value)
 		case unix.IFA_BROADCAST:
-			a.Broadcast, _ = netip.AddrFromSlice(at.Value)
+			a.Broadcast, _ = netip.AddrFromSlice(at.value)
 		case unix.IFA_LABEL:
-			a.Label = strings.TrimRight(string(at.Value), "\x00")
+			a.Label = strings.TrimRight(string(at.value), "\x00")
 		case unix.IFA_FLAGS:
-			flags = number(at.Value)
+			flags = number(at.value)
 		case unix.IFA_CACHEINFO: // struct ifa_cacheinfo: preferred, valid, ...
-			if len(at.Value) >= 8 {
-				a.Preferred, a.Valid = lifetime(int(number(at.Value))), lifetime(int(number(at.Value[4:])))
+			if len(at.value) >= 8 {
+				a.Preferred, a.Valid = lifetime(int(number(at.value))), lifetime(int(number(at.value[4:])))
 			}
 		case attrAddrMetric:
-			a.Metric = int(number(at.Value))
+			a.Metric = int(number(at.value))
 		case attrAddrProtocol:
-			if len(at.Value) > 0 {
-				a.Protocol = int(at.Value[0])
+			if len(at.value) > 0 {
+				a.Protocol = int(at.value[0])
 			}
 		}
 	}

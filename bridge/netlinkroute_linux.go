@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -17,10 +18,9 @@ import (
 // kernelRoute is a route as the kernel tells it.
 type kernelRoute struct {
 	Route
-	oif     int
-	hops    []kernelHop // of a route with several
-	cloned  bool        // a cached one
-	expires int         // in so many seconds; 0 never
+	oif    int
+	hops   []kernelHop // of a route with several
+	cloned bool        // a cached one
 	// odd says what about it can't be moved.
 	odd string
 }
@@ -75,73 +75,73 @@ func parseRoute(m []byte) (kernelRoute, error) {
 	if h.Family == unix.AF_INET {
 		r.Family, r.Dst = 4, netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 	}
-	attrs, err := nl.ParseRouteAttr(m[unix.SizeofRtMsg:])
+	attrs, err := attributes(m[unix.SizeofRtMsg:])
 	if err != nil {
 		return kernelRoute{}, fmt.Errorf("parse route: %w", err)
 	}
 	for _, a := range attrs {
-		switch a.Attr.Type &^ unix.NLA_F_NESTED {
+		switch a.kind {
 		case unix.RTA_DST:
-			r.Dst = prefixFrom(a.Value, h.Dst_len)
+			r.Dst = prefixFrom(a.value, h.Dst_len)
 		case unix.RTA_SRC:
-			r.From = prefixFrom(a.Value, h.Src_len)
+			r.From = prefixFrom(a.value, h.Src_len)
 		case unix.RTA_OIF:
-			r.oif = int(number(a.Value))
+			r.oif = int(number(a.value))
 		case unix.RTA_GATEWAY:
-			r.Via, _ = netip.AddrFromSlice(a.Value)
+			r.Via, _ = netip.AddrFromSlice(a.value)
 		case unix.RTA_VIA: // a gateway of the other family
-			if len(a.Value) > 2 {
-				r.Via, _ = netip.AddrFromSlice(a.Value[2:])
+			if len(a.value) > 2 {
+				r.Via, _ = netip.AddrFromSlice(a.value[2:])
 			}
 		case unix.RTA_PREFSRC:
-			r.Source, _ = netip.AddrFromSlice(a.Value)
+			r.Source, _ = netip.AddrFromSlice(a.value)
 		case unix.RTA_PRIORITY:
-			r.Metric = int(number(a.Value))
+			r.Metric = int(number(a.value))
 		case unix.RTA_TABLE:
-			r.Table = int(number(a.Value))
+			r.Table = int(number(a.value))
 		case unix.RTA_FLOW:
-			r.Realms = number(a.Value)
+			r.Realms = number(a.value)
 		case unix.RTA_PREF:
-			if len(a.Value) > 0 {
-				r.Preference = int(a.Value[0])
+			if len(a.value) > 0 {
+				r.Preference = int(a.value[0])
 			}
 		case unix.RTA_METRICS:
-			if err := r.parseMetrics(a.Value); err != nil {
+			if err := r.parseMetrics(a.value); err != nil {
 				return kernelRoute{}, err
 			}
 		case unix.RTA_CACHEINFO: // struct rta_cacheinfo, rta_expires in hundredths of a second
-			if len(a.Value) >= 12 {
-				r.expires = int(int32(number(a.Value[8:]))) / 100
+			if len(a.value) >= 12 {
+				r.Expires = time.Duration(max(0, int32(number(a.value[8:]))/100)) * time.Second
 			}
 		case unix.RTA_MULTIPATH:
-			if err := r.parseHops(a.Value); err != nil {
+			if err := r.parseHops(a.value); err != nil {
 				return kernelRoute{}, err
 			}
 		case unix.RTA_ENCAP:
 			r.odd = "has an encapsulation"
 		case attrNextHopID:
-			r.odd = fmt.Sprintf("uses the next hop object %d", number(a.Value))
+			r.odd = fmt.Sprintf("uses the next hop object %d", number(a.value))
 		}
 	}
 	return r, nil
 }
 
 func (r *kernelRoute) parseMetrics(b []byte) error {
-	attrs, err := nl.ParseRouteAttr(b)
+	attrs, err := attributes(b)
 	if err != nil {
 		return fmt.Errorf("parse route metrics: %w", err)
 	}
 	var other []byte
 	for _, a := range attrs {
-		switch a.Attr.Type {
+		switch a.kind {
 		case metricMTU:
-			r.MTU = int(number(a.Value))
+			r.MTU = int(number(a.value))
 		case metricAdvMSS:
-			r.AdvMSS = int(number(a.Value))
+			r.AdvMSS = int(number(a.value))
 		case metricHopLimit:
-			r.HopLimit = int(number(a.Value))
+			r.HopLimit = int(number(a.value))
 		default:
-			other = append(other, nl.NewRtAttr(int(a.Attr.Type), a.Value).Serialize()...)
+			other = append(other, nl.NewRtAttr(int(a.kind), a.value).Serialize()...)
 		}
 	}
 	r.OtherMetrics = hex.EncodeToString(other)
@@ -156,13 +156,13 @@ func (r *kernelRoute) parseHops(b []byte) error {
 			return fmt.Errorf("parse route: a next hop of %d octets in %d", n, len(b))
 		}
 		hop := kernelHop{oif: int(h.Ifindex), onlink: h.Flags&unix.RTNH_F_ONLINK != 0}
-		attrs, err := nl.ParseRouteAttr(b[unix.SizeofRtNexthop:n])
+		attrs, err := attributes(b[unix.SizeofRtNexthop:n])
 		if err != nil {
 			return fmt.Errorf("parse next hop: %w", err)
 		}
 		for _, a := range attrs {
-			if a.Attr.Type == unix.RTA_GATEWAY {
-				hop.via, _ = netip.AddrFromSlice(a.Value)
+			if a.kind == unix.RTA_GATEWAY {
+				hop.via, _ = netip.AddrFromSlice(a.value)
 			}
 		}
 		r.hops = append(r.hops, hop)
@@ -238,8 +238,8 @@ func sendRoute(message, flags int, r kernelRoute) error {
 	if r.Preference != 0 {
 		attr(unix.RTA_PREF, []byte{byte(r.Preference)})
 	}
-	if r.expires > 0 {
-		attr(unix.RTA_EXPIRES, nl.Uint32Attr(uint32(r.expires)))
+	if r.Expires > 0 {
+		attr(unix.RTA_EXPIRES, nl.Uint32Attr(uint32(r.Expires/time.Second)))
 	}
 	for kind, v := range map[int]int{metricMTU: r.MTU, metricAdvMSS: r.AdvMSS, metricHopLimit: r.HopLimit} {
 		if v != 0 {

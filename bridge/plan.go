@@ -117,8 +117,8 @@ func changes(from, to State) []change {
 	}
 
 	// Routes, each replaced by the one that takes its place.
-	for _, r := range to.Routes {
-		if !slices.Contains(from.Routes, r) {
+	for _, r := range to.wantedRoutes(from) {
+		if !hasRoute(from.Routes, r) {
 			add(replaceRoute{r, slices.ContainsFunc(from.Routes, func(o Route) bool { return o.id() == r.id() })})
 		}
 	}
@@ -195,7 +195,7 @@ func strictFilter(s State) bool {
 func gatewayHints(from, to State) []change {
 	var list []change
 	for _, r := range to.Routes {
-		if !r.Via.IsValid() || slices.Contains(from.Routes, r) {
+		if !r.Via.IsValid() || hasRoute(from.Routes, r) {
 			continue
 		}
 		for _, n := range slices.Concat(from.Neighbors, to.Neighbors) {
@@ -213,10 +213,7 @@ func gatewayHints(from, to State) []change {
 // can't be made by anyone but the kernel; lifetimes have gone on since they
 // were captured.
 func (s State) wantedAddrs(now State) []Addr {
-	var elapsed time.Duration
-	if !s.At.IsZero() && now.At.After(s.At) {
-		elapsed = now.At.Sub(s.At)
-	}
+	elapsed := s.elapsed(now)
 	var list []Addr
 	for _, a := range slices.Concat(s.Addrs, s.Retiring) {
 		if a.Temporary {
@@ -233,6 +230,30 @@ func (s State) wantedAddrs(now State) []Addr {
 		list = append(list, a)
 	}
 	return list
+}
+
+// wantedRoutes are the routes to be there, but for those that would have
+// expired since they were captured.
+func (s State) wantedRoutes(now State) []Route {
+	elapsed := s.elapsed(now)
+	var list []Route
+	for _, r := range s.Routes {
+		if r.Expires != 0 {
+			if r.Expires -= elapsed; r.Expires < time.Second {
+				continue
+			}
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// elapsed is the time from one capture to a later one.
+func (s State) elapsed(now State) time.Duration {
+	if s.At.IsZero() || !now.At.After(s.At) {
+		return 0
+	}
+	return now.At.Sub(s.At)
 }
 
 // inOrderOfAdding brings addresses into the order after which the kernel lists

@@ -128,6 +128,8 @@ type Route struct {
 	// OtherMetrics holds the metrics of rtnetlink(7) that have no field here
 	// (initcwnd, quickack, locks), as the kernel tells them, in hexadecimal.
 	OtherMetrics string `json:"other_metrics,omitempty"`
+	// Expires is the remaining lifetime of an IPv6 route, 0 if unlimited.
+	Expires time.Duration `json:"expires,omitempty"`
 }
 
 // isDefault reports whether the route is a default route of the main table.
@@ -179,6 +181,18 @@ type routeID struct {
 	family, table, metric, tos int
 	dst, from                  netip.Prefix
 }
+
+// same reports whether two routes mean the same; remaining lifetimes count down
+// by themselves.
+func (r Route) same(o Route) bool {
+	norm := func(r Route) Route {
+		r.Expires = min(r.Expires, 1)
+		return r
+	}
+	return norm(r) == norm(o)
+}
+
+func hasRoute(list []Route, r Route) bool { return slices.ContainsFunc(list, r.same) }
 
 func (r Route) id() routeID { return routeID{r.Family, r.Table, r.Metric, r.TOS, r.Dst, r.From} }
 

@@ -63,7 +63,7 @@ func (c Config) State(there State) (State, error) {
 		if r.Protocol == protocolRA {
 			r.Protocol = 4 // RTPROT_STATIC: nothing will renew it
 		}
-		r.Link = scope.Bridge
+		r.Link, r.Expires = scope.Bridge, 0
 		if slices.ContainsFunc(want.Retiring, func(a Addr) bool { return a.Prefix.Addr() == r.Source }) {
 			r.Source = own
 		}

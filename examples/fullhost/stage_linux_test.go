@@ -75,6 +75,7 @@ route add 192.0.2.160/27 dev enp2s0 tos 0x10
 route add unreachable 10.99.0.0/16
 route add default via fe80::1 dev enp2s0 metric 1024 mtu 1400 pref high
 route add default via fe80::1 dev enp2s0 metric 2048
+route add 2001:db8:6::/48 via fe80::1 dev enp2s0 proto ra expires 7200
 route add 2001:db8:7::/48 via 2001:db8:1:3::fe dev enp2s0 src 2001:db8:1:3::2 table 200 hoplimit 60
 route add 2001:db8:8::/48 from 2001:db8:1:3::/64 via fe80::1 dev enp2s0
 route add unreachable 2001:db8:1::/48 dev lo metric 4096
