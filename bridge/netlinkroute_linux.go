@@ -111,7 +111,7 @@ func parseRoute(m []byte) (kernelRoute, error) {
 			}
 		case unix.RTA_CACHEINFO: // struct rta_cacheinfo, rta_expires in hundredths of a second
 			if len(a.value) >= 12 {
-				r.Expires = time.Duration(max(0, int32(number(a.value[8:]))/100)) * time.Second
+				r.Expires = time.Duration(max(0, int32(number(a.value[8:])))) * time.Second / 100
 			}
 		case unix.RTA_MULTIPATH:
 			if err := r.parseHops(a.value); err != nil {

@@ -89,6 +89,7 @@ func (a app) apply(ctx context.Context, args []string) error {
 	if err := open.Applied(ctx); err != nil {
 		return errors.Join(fmt.Errorf("tell the watchdog that all steps are done: %w", err), a.takeBack(ctx, open))
 	}
+	deadline := time.Now().Add(c.ConfirmWithin)
 	if checks != nil {
 		confirmed, err := a.check(ctx, open, c, checks, healthy)
 		if err != nil {
@@ -98,7 +99,7 @@ func (a app) apply(ctx context.Context, args []string) error {
 			return a.finish(ctx, c)
 		}
 	}
-	return a.awaitConfirm(ctx, open, c, path)
+	return a.awaitConfirm(ctx, open, c, path, deadline)
 }
 
 // check judges the applied change by what held before it.
@@ -136,8 +137,8 @@ func (a app) takeBack(ctx context.Context, open *rollback.Change) error {
 }
 
 // awaitConfirm waits for Enter here, fullhost confirm elsewhere, or the end of
-// the countdown.
-func (a app) awaitConfirm(ctx context.Context, open *rollback.Change, c config, path string) error {
+// the countdown, which the watchdog keeps; deadline is when that will be.
+func (a app) awaitConfirm(ctx context.Context, open *rollback.Change, c config, path string, deadline time.Time) error {
 	fmt.Fprintf(a.stdout, "Applied. Log in again to be sure, then run: %s\n", confirmCommand(path))
 	entered := make(chan struct{})
 	terminal := isTerminal(os.Stdin)
@@ -154,14 +155,14 @@ func (a app) awaitConfirm(ctx context.Context, open *rollback.Change, c config, 
 		outcome rollback.Outcome
 		err     error
 	}
-	waitCtx, cancel := context.WithCancel(ctx)
+	// Not ended by ctx, or an interrupt could be taken for the change's own end.
+	waitCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	done := make(chan result, 1)
 	go func() {
 		o, err := open.Wait(waitCtx)
 		done <- result{o, err}
 	}()
-	deadline := time.Now().Add(c.ConfirmWithin)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
