@@ -250,10 +250,10 @@ func (s State) wantedRoutes(now State) []Route {
 
 // elapsed is the time from one capture to a later one.
 func (s State) elapsed(now State) time.Duration {
-	if s.At.IsZero() || !now.At.After(s.At) {
+	if s.Uptime == 0 {
 		return 0
 	}
-	return now.At.Sub(s.At)
+	return max(0, now.Uptime-s.Uptime)
 }
 
 // inOrderOfAdding brings addresses into the order after which the kernel lists
