@@ -14,7 +14,10 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/sixhost/sixhost/internal/nstest"
 )
 
 // envFault names the error that netlink has for the program from SIGUSR1 on,
@@ -269,5 +272,36 @@ func TestTwoAppliesAtOnce(t *testing.T) {
 			}
 			a.end()
 		})
+	}
+}
+
+// TestNICIsHeld: another link sits on the NIC in a way that only the kernel
+// knows to be in the way.
+func TestNICIsHeld(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	nstest.Do(t, s.server, func() error {
+		l, err := netlink.LinkByName("enp2s0")
+		if err != nil {
+			return err
+		}
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name, attrs.ParentIndex = "container0", l.Attrs().Index
+		return netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_BRIDGE})
+	})
+	pings := s.pings(t)
+	before := dumpHost(t, s.server)
+	a := s.apply(t, s.file, nil)
+	out, status := a.rest(t)
+	wantPrinted(t, out, "Everything is taken back.\n")
+	stderr := a.stderr.String()
+	if status != 1 || !strings.HasPrefix(stderr, "fullhost: step ") || !strings.Contains(stderr, "(bridge: make enp2s0 a port of br0)") || !strings.HasSuffix(stderr, unix.EBUSY.Error()+"\n") || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("status %d, says %q", status, stderr)
+	}
+	s.unchanged(t, before)
+	for _, p := range pings {
+		if report := p.Stop(); report.Total.Stall > time.Second {
+			t.Error(report)
+		}
 	}
 }

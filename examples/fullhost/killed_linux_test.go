@@ -330,7 +330,7 @@ func TestKilledAfterEachStep(t *testing.T) {
 }
 
 // TestKilledAtRandomMoments: SIGKILL somewhere between the first step's
-// beginning and a little after the last one's end.
+// beginning and a little after the last one's end, mostly in the middle of one.
 func TestKilledAtRandomMoments(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -342,19 +342,34 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	}
 	var all []recovery
 	for range times {
-		wait := time.Duration(random.Int64N(int64(r.length * 11 / 10)))
-		t.Run(fmt.Sprint(wait), func(t *testing.T) {
-			all = append(all, s.cutOff(t, endingOf("process"), s.momentAfter(t, wait)))
+		m := r.moment(random)
+		t.Run(m.String(), func(t *testing.T) {
+			all = append(all, s.cutOff(t, endingOf("process"), m.await(t)))
 		})
 	}
 	t.Log(sum(all))
 }
 
-func (s *stage) momentAfter(t *testing.T, wait time.Duration) func(*stagedApply) {
+// moment is a random one, some time after a step was announced.
+type moment struct {
+	step int
+	wait time.Duration
+}
+
+// moment draws one: any step, and up to the time that some steps take, so that
+// it falls within one as well as between two.
+func (r rehearsal) moment(random *rand.Rand) moment {
+	some := 3 * int64(r.length) / int64(len(r.steps))
+	return moment{1 + random.IntN(len(r.steps)), time.Duration(random.Int64N(some))}
+}
+
+func (m moment) String() string { return fmt.Sprintf("%v after the line of step %d", m.wait, m.step) }
+
+func (m moment) await(t *testing.T) func(*stagedApply) {
 	return func(a *stagedApply) {
-		a.until(t, "[1/")
+		a.until(t, fmt.Sprintf("[%d/", m.step))
 		a.out.drain()
-		time.Sleep(wait)
+		time.Sleep(m.wait)
 	}
 }
 
@@ -372,9 +387,9 @@ func TestKilledWithCompany(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			var all []recovery
 			for range times {
-				wait := time.Duration(random.Int64N(int64(r.length)))
-				t.Run(fmt.Sprint(wait), func(t *testing.T) {
-					all = append(all, s.cutOff(t, e, s.momentAfter(t, wait)))
+				m := r.moment(random)
+				t.Run(m.String(), func(t *testing.T) {
+					all = append(all, s.cutOff(t, e, m.await(t)))
 				})
 			}
 			t.Log(sum(all))

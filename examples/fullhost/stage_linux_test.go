@@ -431,3 +431,18 @@ func (a *stagedApply) hangs(t *testing.T) {
 		}
 	}
 }
+
+// TestStageNoticesDetection: what is to prove that none happened must see one.
+func TestStageNoticesDetection(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	if list := s.detected(); len(list) > 0 {
+		t.Errorf("at rest: %q", list)
+	}
+	s.batch(t, s.server, "addr add 2001:db8:1:3::77/64 dev enp2s0\n")
+	for end := time.Now().Add(5 * time.Second); len(s.detected()) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("an address under detection was not noticed")
+		}
+	}
+}
