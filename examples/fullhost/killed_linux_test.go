@@ -236,6 +236,9 @@ func (s *stage) cutOff(t *testing.T, e ending, moment func(*stagedApply)) recove
 		report := p.Stop()
 		r.stall = max(r.stall, report.Total.Stall)
 		sendGap = max(sendGap, report.Total.SendGap)
+		if report.Total.Stall > 50*time.Millisecond {
+			t.Logf("%v, the prober was held up for %v", report, report.Total.SendGap)
+		}
 	}
 	switch {
 	case r.back <= backWithin && r.stall <= backWithin:
