@@ -82,6 +82,11 @@ func newNetwork(s bridge.State) (network, error) {
 			n.kept.notes = append(n.kept.notes, fmt.Sprintf("networkd before version 255 passes over the hop limit of the route to %s", r.Dst))
 		}
 	}
+	for _, r := range n.routes {
+		if r.OtherMetrics != "" || r.Realms != 0 {
+			n.kept.notes = append(n.kept.notes, fmt.Sprintf("the route to %s has metrics or realms that the next boot's files don't hold (initcwnd, quickack and the like)", r.Dst))
+		}
+	}
 	for _, e := range s.Neighbors {
 		if e.Permanent && e.Link == s.Bridge {
 			n.neighbors = append(n.neighbors, e)
@@ -118,7 +123,8 @@ func plainAddr(a bridge.Addr) bool {
 
 // plainRoute reports whether netplan can express all of a route.
 func plainRoute(r bridge.Route) bool {
-	return (r.Via.IsValid() || r.Dst.Addr().Is6() || r.Scope == scopeLink) && routeType(r) == typeUnicast && r.AdvMSS == 0 && r.HopLimit == 0
+	return (r.Via.IsValid() || r.Dst.Addr().Is6() || r.Scope == scopeLink) && routeType(r) == typeUnicast && r.AdvMSS == 0 && r.HopLimit == 0 &&
+		!r.From.IsValid() && r.Preference == 0
 }
 
 func routeType(r bridge.Route) int {
