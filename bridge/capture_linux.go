@@ -28,7 +28,11 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 		return State{}, fmt.Errorf("open netlink: %w", err)
 	}
 	defer h.Close()
-	s := State{Scope: scope, Sysctls: make(map[string]string), At: time.Now()}
+	var up unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
+		return State{}, fmt.Errorf("read the time since the boot: %w", err)
+	}
+	s := State{Scope: scope, Sysctls: make(map[string]string), Uptime: time.Duration(up.Nano())}
 	names, err := linkNames(h)
 	if err != nil {
 		return State{}, err

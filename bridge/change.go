@@ -184,6 +184,9 @@ func describeRoute(r Route) string {
 	if r.Dst.Bits() == 0 {
 		s = map[bool]string{true: "default (IPv4)", false: "default (IPv6)"}[r.Family == 4]
 	}
+	if r.From.IsValid() {
+		s += " from " + r.From.String()
+	}
 	if r.Via != (netip.Addr{}) {
 		s += " via " + r.Via.String()
 	}

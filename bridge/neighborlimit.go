@@ -65,7 +65,7 @@ func (s *State) wantNeighbors(there State, guests int) {
 // raisedMeanwhile reports whether a limit is higher than was wanted. Somebody
 // else needs it so. A captured state is another matter: it was so.
 func raisedMeanwhile(key, now string, to State) bool {
-	if to.At.IsZero() && strings.Contains(key, "/neigh/default/gc_thresh") {
+	if to.Uptime == 0 && strings.Contains(key, "/neigh/default/gc_thresh") {
 		have, err1 := strconv.Atoi(now)
 		want, err2 := strconv.Atoi(to.Sysctls[key])
 		return err1 == nil && err2 == nil && have > want

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"testing"
-	"time"
 
 	"github.com/sixhost/sixhost/internal/nstest"
 	"github.com/sixhost/sixhost/internal/sysctl"
@@ -30,7 +29,7 @@ func TestMachinesNeighborLimits(t *testing.T) {
 		}
 	})
 	want := before
-	want.At, want.Sysctls = time.Time{}, maps.Clone(before.Sysctls)
+	want.Uptime, want.Sysctls = 0, maps.Clone(before.Sysctls)
 	want.wantNeighbors(before, 64)
 	run := func(to State) State {
 		now, err := Capture(context.Background(), Scope{})

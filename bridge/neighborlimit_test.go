@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -21,7 +20,7 @@ func ordinary() State {
 			{Link: "eth0", Prefix: testPrefix("2001:db8:1:3::2/64"), Preferred: Forever, Valid: Forever},
 		},
 		Sysctls: map[string]string{forwardingKey("all"): "0"},
-		At:      time.Unix(1, 0),
+		Uptime:  1,
 	}
 	return s
 }
@@ -113,12 +112,12 @@ func TestNeighborLimitsRaisedMeanwhile(t *testing.T) {
 	if c := changes(now, to); len(c) > 0 {
 		t.Errorf("it would %q", c[0])
 	}
-	to.At = time.Unix(1, 0)
+	to.Uptime = 1
 	if c := changes(now, to); len(c) != 1 {
 		t.Errorf("%d changes lead back, want 1", len(c))
 	}
 	now.Sysctls[key] = "1024"
-	to.At = time.Time{}
+	to.Uptime = 0
 	if c := changes(now, to); len(c) != 1 {
 		t.Errorf("%d changes raise it, want 1", len(c))
 	}

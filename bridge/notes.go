@@ -5,7 +5,7 @@ import "fmt"
 // notes are what the operator should know of the way to a wanted state. The way
 // back needs no comment.
 func notes(from, to State) []string {
-	if !to.At.IsZero() {
+	if to.Uptime != 0 {
 		return nil
 	}
 	var list []string

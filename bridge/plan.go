@@ -281,12 +281,12 @@ func (s State) wantedRoutes(now State) []Route {
 	return list
 }
 
-// elapsed is the time since the state was captured.
+// elapsed is the time from one capture to a later one.
 func (s State) elapsed(now State) time.Duration {
-	if s.At.IsZero() || !now.At.After(s.At) {
+	if s.Uptime == 0 {
 		return 0
 	}
-	return now.At.Sub(s.At)
+	return max(0, now.Uptime-s.Uptime)
 }
 
 // inOrderOfDependence brings routes into an order in which the kernel takes

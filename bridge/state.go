@@ -47,9 +47,10 @@ type State struct {
 	// NeighborLimit is how many neighbours the machine is wanted to have room
 	// for, of each family; 0 if there is no wish, as in captured states.
 	NeighborLimit int `json:"neighbor_limit,omitempty"`
-	// At is when the state was captured; zero in wanted states. Remaining
-	// lifetimes count from there.
-	At time.Time `json:"at,omitzero"`
+	// Uptime is when the state was captured, by the clock since the boot that
+	// nobody sets; zero in wanted states. Remaining lifetimes count from there. A
+	// capture is of no use after a reboot, so that the boot needs no name.
+	Uptime time.Duration `json:"uptime,omitempty"`
 	// Unsupported describes what was found that can't be moved.
 	Unsupported []string `json:"unsupported,omitempty"`
 	// Elsewhere are the default routes that leave through other links.

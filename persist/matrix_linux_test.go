@@ -239,7 +239,7 @@ func TestMatrixCaptured(t *testing.T) {
 				if err != nil {
 					return nil, err
 				}
-				s.At = time.Time{}
+				s.Uptime = 0
 				if len(h.state.Sysctls) > 0 {
 					s.Sysctls = h.state.Sysctls // the machine's own
 				}

@@ -91,6 +91,11 @@ func newNetwork(s bridge.State) (network, error) {
 	if len(s.Rules) > 0 {
 		return network{}, refuse(fmt.Sprintf("routing rule %q", s.Rules[0]), "can't be written yet; set format to none, and see to it yourself")
 	}
+	for _, r := range n.routes {
+		if r.Metrics != (bridge.Metrics{}) || r.Realm != 0 {
+			n.kept.notes = append(n.kept.notes, fmt.Sprintf("the route to %s has metrics or realms that the next boot's files don't hold (initcwnd, quickack and the like)", r.Dst))
+		}
+	}
 	for _, e := range s.Neighbors {
 		if e.Proxy {
 			return network{}, refuse("proxy neighbor "+e.IP.String(), "can't be written yet; set format to none, and see to it yourself")
@@ -130,7 +135,8 @@ func plainAddr(a bridge.Addr) bool {
 
 // plainRoute reports whether netplan can express all of a route.
 func plainRoute(r bridge.Route) bool {
-	return (r.Via.IsValid() || r.Dst.Addr().Is6() || r.Scope == scopeLink) && routeType(r) == typeUnicast && r.AdvMSS == 0 && r.HopLimit == 0
+	return (r.Via.IsValid() || r.Dst.Addr().Is6() || r.Scope == scopeLink) && routeType(r) == typeUnicast && r.AdvMSS == 0 && r.HopLimit == 0 &&
+		!r.From.IsValid() && r.Preference == 0
 }
 
 func routeType(r bridge.Route) int {

@@ -156,6 +156,15 @@ func (w *ini) route(r bridge.Route) {
 	if r.Source.IsValid() {
 		w.set("PreferredSource", r.Source.String())
 	}
+	if r.From.IsValid() {
+		w.set("Source", r.From.String())
+	}
+	switch r.Preference { // RFC 4191, 2.1
+	case 1:
+		w.set("IPv6Preference", "high")
+	case 3:
+		w.set("IPv6Preference", "low")
+	}
 	w.number("Metric", r.Metric)
 	if r.Table != mainTable {
 		w.number("Table", r.Table)
