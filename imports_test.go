@@ -83,19 +83,20 @@ func TestLightPackagesStayLight(t *testing.T) {
 // is listed here.
 func TestImportsGoDownwards(t *testing.T) {
 	allowed := map[string][]string{
-		"slaac":         {},
-		"plan":          {},
-		"plan/rollback": {"plan"},
-		"bridge":        {"plan", "slaac", "internal/ifaddr", "internal/sysctl"},
-		"macrewrite":    {"plan", "slaac", "internal/nft"},
-		"ra":            {"slaac", "internal/netns"},
-		"nat64":         {},
-		"nat64/siit":    {"nat64"},
-		"nat64/gateway": {"plan", "slaac", "nat64", "nat64/siit", "internal/nft", "internal/netns", "internal/sysctl"},
-		"nat64/dns64":   {"plan", "nat64", "internal/dnsmsg", "internal/limit", "internal/netns"},
-		"proxy":         {"plan", "internal/limit", "internal/netns"},
-		"guest":         {"slaac"},
-		"persist":       {"plan", "slaac", "bridge", "internal/ifaddr", "internal/sysctl"},
+		"slaac":           {},
+		"plan":            {},
+		"plan/rollback":   {"plan"},
+		"bridge":          {"plan", "slaac", "internal/ifaddr", "internal/nft", "internal/sysctl"},
+		"bridge/handover": {"plan", "slaac", "bridge", "internal/ifaddr", "internal/nft", "internal/sysctl"},
+		"macrewrite":      {"plan", "slaac", "internal/nft"},
+		"ra":              {"slaac", "internal/netns"},
+		"nat64":           {},
+		"nat64/siit":      {"nat64"},
+		"nat64/gateway":   {"plan", "slaac", "nat64", "nat64/siit", "internal/nft", "internal/netns", "internal/sysctl"},
+		"nat64/dns64":     {"plan", "nat64", "internal/dnsmsg", "internal/limit", "internal/netns"},
+		"proxy":           {"plan", "internal/limit", "internal/netns"},
+		"guest":           {"slaac"},
+		"persist":         {"plan", "slaac", "bridge", "internal/ifaddr", "internal/nft", "internal/sysctl"},
 	}
 	for pkg, may := range allowed {
 		t.Run(pkg, func(t *testing.T) {

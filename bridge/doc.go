@@ -5,8 +5,10 @@
 // [Capture] reads what is there, [Config.State] decides what is wanted, [Plan]
 // orders the steps from one state to another so that nothing stalls: the bridge
 // stands with the NIC's MAC and addresses, usable without duplicate address
-// detection, before the NIC becomes its port; routes are replaced before an
-// address they depend on is removed. The way back is the plan to the captured
+// detection, before the NIC becomes its port; what arrives while the NIC changes
+// its place is received by another way (two short-lived links and an nftables
+// table of the netdev family); routes are replaced before an address they depend
+// on is removed. The way back is the plan to the captured
 // state, in the same order of care.
 //
 // Deciding and planning are pure and build everywhere. Capturing and running

@@ -50,12 +50,14 @@ func Example() {
 	//    9. bridge      put 2001:db8:1:3::2/64 on br0, usable at once, deprecated
 	//   10. bridge      put 2001:db8:1:3:921b:eff:fe12:3456/64 on br0, usable at once
 	//   11. bridge      put fe80::921b:eff:fe12:3456/64 on br0, usable at once
-	//   12. bridge      make enp2s0 a port of br0
-	//   13. bridge      move the route default (IPv6) via fe80::1 dev br0 metric 1024
-	//   14. bridge      remove 2001:db8:1:3::2/64 from enp2s0
-	//   15. bridge      clear the mark that 2001:db8:1:3::2/64 on br0 skipped duplicate address detection
-	//   16. bridge      clear the mark that 2001:db8:1:3:921b:eff:fe12:3456/64 on br0 skipped duplicate address detection
-	//   17. bridge      clear the mark that fe80::921b:eff:fe12:3456/64 on br0 skipped duplicate address detection
+	//   12. bridge      lead what arrives at enp2s0 past its change of place (nftables table netdev sixhost_bypass, links sixhost-by0 and sixhost-by1)
+	//   13. bridge      make enp2s0 a port of br0
+	//   14. bridge      remove what led past enp2s0
+	//   15. bridge      move the route default (IPv6) via fe80::1 dev br0 metric 1024
+	//   16. bridge      remove 2001:db8:1:3::2/64 from enp2s0
+	//   17. bridge      clear the mark that 2001:db8:1:3::2/64 on br0 skipped duplicate address detection
+	//   18. bridge      clear the mark that 2001:db8:1:3:921b:eff:fe12:3456/64 on br0 skipped duplicate address detection
+	//   19. bridge      clear the mark that fe80::921b:eff:fe12:3456/64 on br0 skipped duplicate address detection
 	// confirm:
 	//    1. bridge      remove 2001:db8:1:3::2/64 from br0
 }

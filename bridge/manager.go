@@ -16,9 +16,12 @@ type manager struct {
 	perLink bool
 }
 
+// Networkd is systemd-networkd's name, as Manager returns it.
+const Networkd = "systemd-networkd"
+
 func managers() []manager {
 	return []manager{
-		{"systemd-networkd", "systemd-network", false},
+		{Networkd, "systemd-network", false},
 		{"NetworkManager", "NetworkManager", false},
 		{"connman", "connmand", false},
 		{"dhclient", "dhclient", true},

@@ -20,17 +20,42 @@ import (
 // Processes whose network namespace may not be looked at (those of others, for
 // callers other than root) are passed over.
 func Manager(ctx context.Context, link string) (string, error) {
+	var inCharge string
+	err := eachManager(ctx, link, func(name string) (done bool, err error) {
+		if left, err := leftAlone(name, link); left || err != nil {
+			return false, err
+		}
+		inCharge = name
+		return true, nil
+	})
+	return inCharge, err
+}
+
+// ManagerRuns reports whether a manager of that name, such as Networkd, runs in
+// the calling thread's network namespace, whatever it is in charge of.
+func ManagerRuns(ctx context.Context, name string) (bool, error) {
+	runs := false
+	err := eachManager(ctx, "", func(found string) (bool, error) {
+		runs = runs || found == name
+		return runs, nil
+	})
+	return runs, err
+}
+
+// eachManager calls found for every manager of the link that runs in the
+// calling thread's network namespace, until it is done.
+func eachManager(ctx context.Context, link string, found func(name string) (done bool, err error)) error {
 	here, err := os.Stat("/proc/thread-self/ns/net")
 	if err != nil {
-		return "", fmt.Errorf("look at the own network namespace: %w", err)
+		return fmt.Errorf("look at the own network namespace: %w", err)
 	}
 	procs, err := os.ReadDir("/proc")
 	if err != nil {
-		return "", fmt.Errorf("list processes: %w", err)
+		return fmt.Errorf("list processes: %w", err)
 	}
 	for _, p := range procs {
 		if err := ctx.Err(); err != nil {
-			return "", err
+			return err
 		}
 		if _, err := strconv.Atoi(p.Name()); err != nil {
 			continue
@@ -52,14 +77,11 @@ func Manager(ctx context.Context, link string) (string, error) {
 		if err != nil || !os.SameFile(here, there) {
 			continue
 		}
-		if left, err := leftAlone(name, link); err != nil {
-			return "", err
-		} else if left {
-			continue
+		if done, err := found(name); done || err != nil {
+			return err
 		}
-		return name, nil
 	}
-	return "", nil
+	return nil
 }
 
 // leftAlone asks the manager's own notes whether it leaves the link to others.

@@ -8,6 +8,11 @@ import (
 	"fmt"
 )
 
+// ManagerRuns reports whether a network manager runs; it needs Linux.
+func ManagerRuns(context.Context, string) (bool, error) {
+	return false, fmt.Errorf("look for network managers: %w", errors.ErrUnsupported)
+}
+
 // Manager names the network manager that is in charge of a link; it needs
 // Linux.
 func Manager(context.Context, string) (string, error) {

@@ -32,7 +32,7 @@ func (c Config) State(there State) (State, error) {
 	if err := checkIfupdown(there, net.nic); err != nil {
 		return State{}, err
 	}
-	format, err := c.format(there)
+	format, err := c.FormatFor(there)
 	if err != nil {
 		return State{}, err
 	}
@@ -50,7 +50,7 @@ func (c Config) State(there State) (State, error) {
 		w.note("%s", n)
 	}
 	w.cloudInit(there)
-	w.write(sysctlPath, 0o644, sysctlConf(c.Bridge.Sysctls))
+	w.write(sysctlPath, 0o644, sysctlConf(c.Bridge.Sysctls, c.Bridge.Bridge))
 	if c.Executable != "" {
 		unit, err := c.unit()
 		if err != nil {
@@ -71,9 +71,9 @@ func (c Config) State(there State) (State, error) {
 	return w.State, nil
 }
 
-// format decides which one is wanted.
-func (c Config) format(there State) (Format, error) {
-	if c.Format != FormatAuto {
+// FormatFor decides which format the files will have, given what is there.
+func (c Config) FormatFor(there State) (Format, error) {
+	if c.Format.orAuto() != FormatAuto {
 		return c.Format, nil
 	}
 	anyOf := func(pattern string) bool {

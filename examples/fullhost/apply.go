@@ -41,12 +41,12 @@ func (a app) apply(ctx context.Context, args []string) error {
 	}
 	// A change that was cut off with all its processes is taken back before
 	// the next one is thought about.
-	restored, err := a.guard.Recover(ctx, c.StateDir)
-	if err != nil {
-		return fmt.Errorf("recover from an earlier change: %w", err)
+	if err := a.recover(ctx, c); err != nil {
+		return err
 	}
-	if restored {
-		fmt.Fprintln(a.stdout, "An earlier change was cut off; the network from before it is back.")
+	// A host that another apply is at work on is not worth planning for.
+	if s, err := rollback.Status(c.StateDir); err == nil && s.Phase != rollback.Waiting {
+		return refuseBusy(&rollback.BusyError{PID: s.PID, Watchdog: s.Watchdog})
 	}
 	ch, err := prepare(ctx, c)
 	if err != nil {
@@ -77,6 +77,18 @@ func (a app) apply(ctx context.Context, args []string) error {
 		return errors.Join(fmt.Errorf("tell the watchdog that all steps are done: %w", err), a.takeBack(ctx, open))
 	}
 	return a.awaitConfirm(ctx, open, c, path)
+}
+
+// recover takes back a change whose processes have all died.
+func (a app) recover(ctx context.Context, c config) error {
+	restored, err := a.guard.Recover(ctx, c.StateDir)
+	if err != nil {
+		return fmt.Errorf("earlier change: %w", err)
+	}
+	if restored {
+		fmt.Fprintln(a.stdout, "An earlier change was cut off; the network from before it is back.")
+	}
+	return nil
 }
 
 // takeBack undoes an open change even though ctx may have ended: that is often
@@ -127,7 +139,7 @@ func (a app) awaitConfirm(ctx context.Context, open *rollback.Change, c config, 
 			return errors.Join(ctx.Err(), a.takeBack(ctx, open))
 		case <-entered:
 			if err := rollback.Confirm(ctx, c.StateDir); err != nil {
-				return fmt.Errorf("confirm: %w", err)
+				return err
 			}
 			<-done
 			return a.finish(ctx, c)
@@ -169,7 +181,7 @@ func (a app) confirm(ctx context.Context, args []string) error {
 	case errors.Is(err, rollback.ErrNoChange):
 		fmt.Fprintln(a.stdout, "No change waits for confirmation.")
 	case err != nil:
-		return fmt.Errorf("confirm: %w", err)
+		return err
 	default:
 		fmt.Fprintln(a.stdout, "Confirmed: nothing will be taken back.")
 	}
@@ -204,17 +216,17 @@ func (a app) undo(ctx context.Context, args []string) error {
 		return err
 	}
 	switch err := rollback.Undo(ctx, c.StateDir); {
-	case errors.Is(err, rollback.ErrNoChange):
+	case errors.Is(err, rollback.ErrNoChange), errors.Is(err, rollback.ErrUnfinished):
 		// Its processes may all be gone, the captured state still there.
 		restored, err := a.guard.Recover(ctx, c.StateDir)
 		if err != nil {
-			return fmt.Errorf("undo: %w", err)
+			return err
 		}
 		if !restored {
 			return &plan.Refusal{Subject: "undo", Reason: "no change waits for confirmation, so there is nothing to take back"}
 		}
 	case err != nil:
-		return fmt.Errorf("undo: %w", err)
+		return err
 	}
 	fmt.Fprintln(a.stdout, "The network from before the change is back.")
 	return nil

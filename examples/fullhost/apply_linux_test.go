@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,16 +49,19 @@ func (a *applying) start(t *testing.T, ns *netns.NS) {
 	if err := ns.Start(a.cmd); err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		defer close(a.lines)
-		for scan := bufio.NewScanner(out); scan.Scan(); {
-			a.lines <- scan.Text()
-		}
-	}()
+	go a.read(out)
 	t.Cleanup(func() {
 		a.cmd.Process.Kill()
 		a.cmd.Wait()
 	})
+}
+
+// read passes on what apply prints, until its end.
+func (a *applying) read(out io.Reader) {
+	defer close(a.lines)
+	for scan := bufio.NewScanner(out); scan.Scan(); {
+		a.lines <- scan.Text()
+	}
 }
 
 // until reads what apply prints up to a line that begins with the prefix.

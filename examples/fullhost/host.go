@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/sixhost/sixhost/bridge"
+	"github.com/sixhost/sixhost/bridge/handover"
 	"github.com/sixhost/sixhost/guest"
 	"github.com/sixhost/sixhost/macrewrite"
 	"github.com/sixhost/sixhost/nat64/dns64"
@@ -76,7 +77,7 @@ func newHost(ctx context.Context, c config) (host, error) {
 	if err != nil {
 		return host{}, err
 	}
-	if manager != "" {
+	if manager != "" && manager != bridge.Networkd { // from which package handover takes over
 		return host{}, &plan.Refusal{Subject: "uplink " + h.uplink, Reason: fmt.Sprintf("%s is in charge of it and would undo the move; taking over from it is not possible yet, so tell it to leave %s alone first", manager, h.uplink)}
 	}
 	for _, l := range h.wanted.Links {
@@ -170,8 +171,10 @@ func (h host) edgeConfig(own []bridge.Addr) macrewrite.Config {
 		c.Host = append(c.Host, a.Prefix.Addr())
 	}
 	for _, r := range h.wanted.Routes {
-		if r.Via.IsValid() && !slices.Contains(c.Gateways, r.Via) {
-			c.Gateways = append(c.Gateways, r.Via)
+		for _, via := range r.Gateways() {
+			if !slices.Contains(c.Gateways, via) {
+				c.Gateways = append(c.Gateways, via)
+			}
 		}
 	}
 	return c
@@ -265,11 +268,47 @@ func (h host) parts(ctx context.Context) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := h.persistPart(ctx)
+	files, format, err := h.persistPart(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return []part{edge, move, translate, last, files}, nil
+	captured, off, on, err := h.handoverParts(ctx, !move.plan.Phase(plan.Apply).Empty(), format)
+	if err != nil {
+		return nil, err
+	}
+	return []part{captured, edge, move, off, translate, last, files, on}, nil
+}
+
+// handoverParts plans the hand-over from the manager that runs: off the links
+// after the move, on again with the files of the next boot. The captured state
+// stands before all others, as the way back, which goes backwards, gives the
+// manager the NIC when it is as it was.
+func (h host) handoverParts(ctx context.Context, moving bool, format persist.Format) (captured, off, on part, err error) {
+	there, err := handover.Capture(ctx, h.wanted.Scope)
+	if err != nil {
+		return captured, off, on, err
+	}
+	if captured.captured, err = plan.Capture(handover.Part, there); err != nil {
+		return captured, off, on, err
+	}
+	during, err := handover.Config{Scope: h.wanted.Scope, Moving: moving}.State(there)
+	if err != nil {
+		return captured, off, on, err
+	}
+	if off.plan, err = handover.Plan(there, during); err != nil {
+		return captured, off, on, err
+	}
+	// Files below another root are none that a manager of this one reads.
+	if format == persist.FormatNone || h.config.Persist.Root != "/" {
+		return captured, off, on, nil
+	}
+	after, err := handover.Config{Scope: h.wanted.Scope, Settled: true, Netplan: format == persist.FormatNetplan}.State(during)
+	if err != nil {
+		return captured, off, on, err
+	}
+	on.plan, err = handover.Plan(during, after)
+	on.plan = handover.Later(on.plan)
+	return captured, off, on, err
 }
 
 // edgeParts plans the edge twice: for the apply phase, where the host has the
@@ -307,7 +346,7 @@ func (h host) gatewayPart(ctx context.Context) (part, error) {
 	return partOf(gateway.Part, there, cfg.State, gateway.Plan)
 }
 
-func (h host) persistPart(ctx context.Context) (part, error) {
+func (h host) persistPart(ctx context.Context) (part, persist.Format, error) {
 	cfg := h.persistConfig()
 	if cfg.Executable != "" {
 		var err error
@@ -317,9 +356,14 @@ func (h host) persistPart(ctx context.Context) (part, error) {
 	}
 	there, err := persist.Capture(ctx, cfg.Scope())
 	if err != nil {
-		return part{}, err
+		return part{}, "", err
 	}
-	return partOf(persist.Part, there, cfg.State, persist.Plan)
+	files, err := partOf(persist.Part, there, cfg.State, persist.Plan)
+	if err != nil {
+		return part{}, "", err
+	}
+	format, err := cfg.FormatFor(there)
+	return files, format, err
 }
 
 // checkPrivilege refuses where the network can't be changed.

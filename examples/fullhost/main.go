@@ -28,6 +28,7 @@ import (
 	"syscall"
 
 	"github.com/sixhost/sixhost/bridge"
+	"github.com/sixhost/sixhost/bridge/handover"
 	"github.com/sixhost/sixhost/internal/lab"
 	"github.com/sixhost/sixhost/macrewrite"
 	"github.com/sixhost/sixhost/nat64/gateway"
@@ -38,7 +39,7 @@ import (
 
 func main() {
 	// The watchdog and the lab's inner half are this same program, started again.
-	guard := rollback.Main(macrewrite.Restorer(), bridge.Restorer(), gateway.Restorer(), persist.Restorer())
+	guard := rollback.Main(handover.Restorer(), macrewrite.Restorer(), bridge.Restorer(), gateway.Restorer(), persist.Restorer())
 	if lab.Inside() {
 		os.Exit(labInner())
 	}

@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 	// The lab starts this binary again and again: as its inner half, as the
 	// server's commands, as the watchdog.
 	if os.Getenv(envProgram) != "" || lab.Inside() {
+		armFault()
 		main()
 		return
 	}
@@ -272,26 +273,50 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestRefusesNetworkManager(t *testing.T) {
-	ns := nstest.NS(t)
-	nstest.Do(t, ns, func() error { _, err := rented(); return err })
-	fake := filepath.Join(t.TempDir(), "NetworkManager")
+// TestRefusesManagers: who can't be handed over from is named before anything
+// changes.
+func TestRefusesManagers(t *testing.T) {
 	sleep, err := os.ReadFile(nstest.Tool(t, "sleep"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(fake, sleep, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	manager := exec.Command(fake, "60")
-	if err := ns.Start(manager); err != nil {
-		t.Fatal(err)
-	}
-	defer manager.Wait()
-	defer manager.Process.Kill()
-	status, _, stderr := program(t, ns, nil, "plan")
-	if want := "fullhost: uplink enp2s0: NetworkManager is in charge of it"; status != 2 || !strings.HasPrefix(stderr, want) {
-		t.Errorf("status %d, says %q, want 2 and %q", status, stderr, want)
+	for name, want := range map[string]string{
+		"NetworkManager":   "fullhost: uplink enp2s0: NetworkManager is in charge of it",
+		"dhcpcd":           "fullhost: uplink enp2s0: dhcpcd is in charge of it",
+		"systemd-networkd": "fullhost: uplink enp2s0: systemd-networkd is in charge of it and can't be told to leave it, as there is no system bus",
+	} {
+		t.Run(name, func(t *testing.T) {
+			ns := nstest.NS(t)
+			nstest.Do(t, ns, func() error { _, err := rented(); return err })
+			dir := t.TempDir()
+			fake := filepath.Join(dir, name)
+			if err := os.WriteFile(fake, sleep, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			config := filepath.Join(dir, "host.yaml")
+			if err := os.WriteFile(config, []byte("persist: {format: none}\ndns: {upstreams: [192.0.2.53]}\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			manager := exec.Command(fake, "60")
+			if err := ns.Start(manager); err != nil {
+				t.Fatal(err)
+			}
+			defer manager.Wait()
+			defer manager.Process.Kill()
+			before := snapshot(t, ns)
+			noBus := func(cmd *exec.Cmd) {
+				cmd.Env = append(cmd.Env, "DBUS_SYSTEM_BUS_ADDRESS=unix:path="+dir+"/none")
+			}
+			for _, command := range []string{"plan", "apply"} {
+				status, _, stderr := program(t, ns, noBus, command, "-f", config)
+				if status != 2 || !strings.HasPrefix(stderr, want) {
+					t.Errorf("%s: status %d, says %q, want 2 and %q", command, status, stderr, want)
+				}
+			}
+			if now := snapshot(t, ns); now != before {
+				t.Errorf("something changed:\n%s\nbefore:\n%s", now, before)
+			}
+		})
 	}
 }
 

@@ -35,6 +35,11 @@ func (a app) serve(ctx context.Context, args []string) error {
 	if err := checkPrivilege(); err != nil {
 		return err
 	}
+	// A change that was cut off with all its processes is taken back by the next
+	// start, and that may be ours.
+	if err := a.recover(ctx, c); err != nil {
+		return err
+	}
 	ch, err := prepare(ctx, c)
 	if err != nil {
 		return err

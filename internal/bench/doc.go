@@ -13,7 +13,9 @@
 //	        of open TCP sessions and of pings at 1 kHz meanwhile
 //	memory  resident memory of fullhost run: idle, with guests, after a load
 //	guests  many guests at once: time to their addresses, what serving them costs
-//	move    ways to move the NIC's addresses onto a bridge, beside each other
+//	move    ways to move the NIC's addresses onto a bridge, beside each other:
+//	        fullhost, the same order by ip -batch, the manuals' order, and
+//	        systemd-networkd by netplan's files
 //
 // A figure is the median of several runs (-runs), with the least and the
 // greatest. Where a figure has a peer (the same window without a move, another

@@ -5,11 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
+	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/sixhost/sixhost/internal/lab"
+	"github.com/sixhost/sixhost/slaac"
 )
 
 // moveWindow is long enough for IPv6 to come back after duplicate address
@@ -19,9 +24,13 @@ const moveWindow = 4 * time.Second
 // mover is a way to move the server's addresses onto a bridge.
 type mover struct {
 	name string
-	// program is what it needs beside fullhost, "" for nothing.
-	program, pkg string
-	move         func(ctx context.Context, s *site) error
+	// needs are the programs it runs, with the Debian packages they are in.
+	needs map[string]string
+	// root: it works only where this is the machine's own root.
+	root bool
+	// prepare, if set, brings the server to where the move begins.
+	prepare func(ctx context.Context, s *site) error
+	move    func(ctx context.Context, s *site) error
 	// settle, if set, makes the move final once nothing is counted any more.
 	settle func(ctx context.Context, s *site) error
 }
@@ -41,10 +50,39 @@ func movers() []mover {
 				return err
 			},
 		},
-		{name: "naive order, ip commands", program: "ip", pkg: "iproute2", move: func(ctx context.Context, s *site) error {
+		{name: "good order, one ip -batch", needs: map[string]string{"ip": "iproute2"}, move: func(ctx context.Context, s *site) error {
+			return s.shell(ctx, "ip -batch - <<END\n"+goodBatch()+"\nEND")
+		}},
+		{name: "naive order, ip commands", needs: map[string]string{"ip": "iproute2"}, move: func(ctx context.Context, s *site) error {
 			return s.shell(ctx, naiveScript())
 		}},
+		{
+			name:    "networkd by netplan's files",
+			needs:   map[string]string{"netplan": "netplan.io", "networkctl": "systemd", "dbus-daemon": "dbus", "unshare": "util-linux"},
+			root:    true,
+			prepare: prepareNetplan,
+			move:    moveByNetplan,
+		},
 	}
+}
+
+// goodBatch is our order in the words of ip: what one could write by hand who
+// knows it.
+func goodBatch() string {
+	linkLocal := netip.PrefixFrom(slaac.LinkLocal(slaac.MAC(lab.ServerMAC())), 64)
+	return strings.Join([]string{
+		fmt.Sprintf("link add %s address %s type bridge stp_state 0 forward_delay 0 mcast_snooping 0", lab.ArticleBridge, lab.ServerMAC()),
+		fmt.Sprintf("link set %s up", lab.ArticleBridge),
+		fmt.Sprintf("addr add %s dev %s", lab.ServerIPv4(), lab.ArticleBridge),
+		fmt.Sprintf("addr add %s dev %s nodad", lab.ServerIPv6(), lab.ArticleBridge),
+		fmt.Sprintf("addr replace %s dev %s nodad", linkLocal, lab.ArticleBridge),
+		fmt.Sprintf("link set %s master %s", lab.NIC, lab.ArticleBridge),
+		fmt.Sprintf("route replace default via %s dev %s onlink", lab.GatewayIPv4(), lab.ArticleBridge),
+		fmt.Sprintf("route replace ::/0 via %s dev %s", lab.GatewayIPv6(), lab.ArticleBridge),
+		fmt.Sprintf("addr del %s dev %s", linkLocal, lab.NIC),
+		fmt.Sprintf("addr del %s dev %s", lab.ServerIPv6(), lab.NIC),
+		fmt.Sprintf("addr del %s dev %s", lab.ServerIPv4(), lab.NIC),
+	}, "\n")
 }
 
 // naiveScript moves what the NIC has in the order of the manuals: make the
@@ -84,8 +122,8 @@ func (s *site) shell(ctx context.Context, script string) error {
 func (b *bench) move(ctx context.Context) error {
 	var ours harms
 	for _, m := range movers() {
-		if m.program != "" && !installed(m.program) {
-			if err := b.note("move: %s: left out, the program %s (package %s) is not installed", m.name, m.program, m.pkg); err != nil {
+		if why := m.missing(); why != "" {
+			if err := b.note("move: %s: left out, %s", m.name, why); err != nil {
 				return err
 			}
 			continue
@@ -93,6 +131,11 @@ func (b *bench) move(ctx context.Context) error {
 		hs := newHarms()
 		if err := b.times(ctx, "move, "+m.name, time.Minute, func(ctx context.Context) error {
 			return b.inSite(ctx, 1, func(s *site) error {
+				if m.prepare != nil {
+					if err := m.prepare(ctx, s); err != nil {
+						return err
+					}
+				}
 				err := hs.during(ctx, s, moveWindow, func(ctx context.Context) error { return m.move(ctx, s) })
 				if err != nil || m.settle == nil {
 					return err
@@ -121,6 +164,27 @@ func (b *bench) move(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// missing says what keeps a way from being measured here, "" if nothing does.
+func (m mover) missing() string {
+	for _, program := range slices.Sorted(maps.Keys(m.needs)) {
+		if !installed(program) {
+			return fmt.Sprintf("the program %s (package %s) is not installed", program, m.needs[program])
+		}
+	}
+	if m.root && !initialRoot() {
+		return "it needs the machine's own root"
+	}
+	return ""
+}
+
+// initialRoot reports whether this is root of the machine, not of a user
+// namespace.
+func initialRoot() bool {
+	b, err := os.ReadFile("/proc/self/uid_map")
+	f := strings.Fields(string(b))
+	return err == nil && len(f) == 3 && f[0] == "0" && f[1] == "0"
 }
 
 // installed looks for a program where root would find it.

@@ -30,10 +30,16 @@ func AddReady(ctx context.Context, h *netlink.Handle, link netlink.Link, a *netl
 	if !is6 {
 		return nil // made local before the kernel answers
 	}
+	return WaitReady(ctx, h, link, a.IP)
+}
+
+// WaitReady returns when the interface receives packets to an IPv6 address that
+// was added to it.
+func WaitReady(ctx context.Context, h *netlink.Handle, link netlink.Link, ip net.IP) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		local, err := isLocal(h, link, a.IP)
+		local, err := isLocal(h, link, ip)
 		if err != nil {
 			return err
 		}
@@ -43,7 +49,7 @@ func AddReady(ctx context.Context, h *netlink.Handle, link netlink.Link, a *netl
 		select {
 		case <-time.After(interval):
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the kernel to receive packets to %s: %w", a.IP, context.Cause(ctx))
+			return fmt.Errorf("wait for the kernel to receive packets to %s: %w", ip, context.Cause(ctx))
 		}
 	}
 }

@@ -61,8 +61,13 @@ func decodeOne(f Family, k known, in []expr.Any) (Expr, int) {
 		return Expr{}, 0
 	case *expr.Immediate:
 		if len(in) > 1 && len(x.Data) == 4 {
-			if m, ok := in[1].(*expr.Meta); ok && m.SourceRegister && m.Key == expr.MetaKeyMARK {
-				return SetMark(binary.NativeEndian.Uint32(x.Data)), 2
+			switch y := in[1].(type) {
+			case *expr.Meta:
+				if y.SourceRegister && y.Key == expr.MetaKeyMARK {
+					return SetMark(binary.NativeEndian.Uint32(x.Data)), 2
+				}
+			case *expr.Dup:
+				return DupTo(binary.NativeEndian.Uint32(x.Data)), 2
 			}
 		}
 		return Expr{}, 0

@@ -56,6 +56,8 @@ func (e Expr) encode(f Family) ([]expr.Any, error) {
 		return []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}}, nil
 	case KindMasquerade:
 		return []expr.Any{&expr.Masq{}}, nil
+	case KindDup:
+		return []expr.Any{&expr.Immediate{Register: reg, Data: native(e.Number)}, &expr.Dup{RegDev: reg, IsRegDevSet: true}}, nil
 	case KindCounter:
 		return []expr.Any{&expr.Objref{Type: objCounter, Name: e.Name}}, nil
 	case KindSetMark:

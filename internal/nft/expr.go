@@ -49,6 +49,7 @@ const (
 	KindGoto       Kind = "goto"
 	KindReject     Kind = "reject"
 	KindMasquerade Kind = "masquerade"
+	KindDup        Kind = "dup to"
 
 	// KindUnknown is what Read found and can't hold, described in Name.
 	KindUnknown Kind = "unknown"
@@ -117,7 +118,7 @@ type Expr struct {
 	Name   string       `json:"name,omitempty"`
 	MAC    slaac.MAC    `json:"mac,omitzero"`
 	Prefix netip.Prefix `json:"prefix,omitzero"`
-	// Number is a type, port, protocol, mark, or set of states.
+	// Number is a type, port, protocol, mark, index, or set of states.
 	Number uint32 `json:"number,omitempty"`
 	// Mask of a mark; 0 means all bits.
 	Mask uint32 `json:"mask,omitempty"`
@@ -275,6 +276,10 @@ func Reject() Expr { return Expr{Kind: KindReject} }
 // type nat only.
 func Masquerade() Expr { return Expr{Kind: KindMasquerade} }
 
+// DupTo sends a copy of the packet out of the link with that index; netdev
+// chains only.
+func DupTo(index uint32) Expr { return Expr{Kind: KindDup, Number: index} }
+
 // field describes a kind that compares octets of the packet.
 type field struct {
 	base        Base
@@ -399,6 +404,10 @@ func (e Expr) check(t *Table) error {
 	case KindReject:
 		if !l3family {
 			return fmt.Errorf("family %s does not answer", t.Family)
+		}
+	case KindDup:
+		if t.Family != NetDev || e.Number == 0 {
+			return fmt.Errorf("wants family netdev and a link's index, not family %s and %d", t.Family, e.Number)
 		}
 	case KindProtocol, KindL4Proto, KindICMPType, KindICMPv6Type, KindUDPSport, KindUDPDport, KindTCPSport, KindTCPDport,
 		KindMark, KindSetMark, KindAccept, KindDrop, KindReturn, KindMasquerade, kindIIFType:

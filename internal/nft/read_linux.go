@@ -386,6 +386,13 @@ func unmarshalExpr(family uint8, name string, data []byte) (expr.Any, error) {
 		e = &expr.Reject{}
 	case "masq":
 		e = &expr.Masq{}
+	case "dup":
+		dup := &expr.Dup{}
+		if err := expr.Unmarshal(family, data, dup); err != nil {
+			return nil, err
+		}
+		dup.IsRegDevSet = dup.RegDev != 0 // the library forgets
+		return dup, nil
 	case "immediate":
 		imm := &expr.Immediate{}
 		if err := expr.Unmarshal(family, data, imm); err != nil {

@@ -136,7 +136,7 @@ func samples() []*Table {
 		}},
 		{Family: NetDev, Name: "t", Counters: counters, Sets: sets(true), Chains: []Chain{
 			func() Chain {
-				c := base("ingress", 0, "accept", common(true, true), link)
+				c := base("ingress", 0, "accept", common(true, true), link, []Rule{NewRule("", DupTo(1), Drop())})
 				c.Device = "lo"
 				return c
 			}(),

@@ -95,6 +95,8 @@ func (e Expr) text(f Family) string {
 		return `counter name "` + e.Name + `"`
 	case KindSetMark:
 		return fmt.Sprintf("meta mark set %#010x", e.Number)
+	case KindDup:
+		return fmt.Sprintf("%s %d", e.Kind, e.Number)
 	case KindJump, KindGoto:
 		return string(e.Kind) + " " + e.Name
 	case KindReject:

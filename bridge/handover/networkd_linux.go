@@ -1,0 +1,177 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	"github.com/google/renameio/v2"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/sixhost/sixhost/bridge"
+)
+
+// Capture reads what the manager that runs in the calling thread's network
+// namespace has to do with the links.
+func Capture(ctx context.Context, scope bridge.Scope) (State, error) {
+	s := State{Scope: scope}
+	var err error
+	if s.Networkd, err = bridge.ManagerRuns(ctx, bridge.Networkd); err != nil {
+		return State{}, err
+	}
+	if !s.Networkd {
+		return s, nil
+	}
+	b, err := os.ReadFile(runtimeFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return State{}, fmt.Errorf("read what keeps networkd off: %w", err)
+	}
+	s.Off = string(b)
+	state, err := adminState(scope.Uplink)
+	if err != nil {
+		return State{}, err
+	}
+	// One that has not looked at the link yet may take it any moment.
+	s.InCharge = state != "unmanaged"
+	if conn, err := dbus.ConnectSystemBus(dbus.WithContext(ctx)); err == nil {
+		s.Reachable = true
+		conn.Close()
+	}
+	return s, nil
+}
+
+// adminState is networkd's own word for what it does with a link:
+// "unmanaged", "configuring", "configured", "failed" and others, "" if there is
+// no such link or it has not looked at it yet.
+func adminState(link string) (string, error) {
+	l, err := net.InterfaceByName(link)
+	if err != nil {
+		return "", nil
+	}
+	// Its notes are not for others to read, says networkctl(1), but it has kept
+	// their form, and its bus tells no more.
+	b, err := os.ReadFile(filepath.Join("/run/systemd/netif/links", strconv.Itoa(l.Index)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read networkd's notes on %s: %w", link, err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "ADMIN_STATE="); ok {
+			return v, nil
+		}
+	}
+	return "", nil
+}
+
+// reload tells networkd to read its files again.
+func reload(ctx context.Context) error {
+	conn, err := dbus.ConnectSystemBus(dbus.WithContext(ctx))
+	if err != nil {
+		return fmt.Errorf("connect to the system bus: %w: %w", ErrUnreachable, err)
+	}
+	defer conn.Close()
+	call := conn.Object("org.freedesktop.network1", "/org/freedesktop/network1").
+		CallWithContext(ctx, "org.freedesktop.network1.Manager.Reload", 0)
+	if call.Err != nil {
+		return fmt.Errorf("have networkd reload: %w", call.Err)
+	}
+	return nil
+}
+
+// await waits until networkd has the word for the link, and calls nudge, if
+// there is one, as long as it hasn't.
+func await(ctx context.Context, link, word string, nudge func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		state, err := adminState(link)
+		if err != nil {
+			return err
+		}
+		switch state {
+		case word:
+			return nil
+		case "failed":
+			return fmt.Errorf("networkd could not configure %s; its journal says why", link)
+		}
+		if nudge != nil {
+			if err := nudge(); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("wait for networkd to have %s %s, it is %q: %w", link, word, state, context.Cause(ctx))
+		}
+	}
+}
+
+// announce has the kernel send a notification of a link, without changing
+// anything. networkd 252 takes over a bridge that exists when its file
+// appears only when it hears of the bridge after that, and until then the
+// NIC's configuration waits for it.
+func announce(name string) error {
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("open netlink: %w", err)
+	}
+	defer h.Close()
+	l, err := h.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", name, err)
+	}
+	if err := h.LinkSetGroup(l, int(l.Attrs().Group)); err != nil {
+		return fmt.Errorf("announce %s: %w", name, err)
+	}
+	return nil
+}
+
+func (c takeOff) do(ctx context.Context) error {
+	// networkd gives its rights up, and has to read the file all the same.
+	if err := os.MkdirAll(filepath.Dir(runtimeFile), 0o755); err != nil {
+		return fmt.Errorf("make networkd's folder: %w", err)
+	}
+	if err := renameio.WriteFile(runtimeFile, []byte(c.Off), 0o644, renameio.IgnoreUmask()); err != nil {
+		return fmt.Errorf("write what keeps networkd off: %w", err)
+	}
+	if err := reload(ctx); err != nil {
+		return err
+	}
+	return await(ctx, c.Uplink, "unmanaged", nil)
+}
+
+func (c putOn) do(ctx context.Context) error {
+	if c.Netplan {
+		if out, err := exec.CommandContext(ctx, "netplan", "generate").CombinedOutput(); err != nil {
+			return fmt.Errorf("netplan generate: %w: %s", err, strings.TrimSpace(string(out)))
+		}
+	}
+	if err := os.Remove(runtimeFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove what keeps networkd off: %w", err)
+	}
+	if err := reload(ctx); err != nil {
+		return err
+	}
+	if _, err := net.InterfaceByName(c.Bridge); err != nil {
+		return await(ctx, c.Uplink, "configured", nil) // the way back
+	}
+	for _, link := range []string{c.Uplink, c.Bridge} {
+		if err := await(ctx, link, "configured", func() error { return announce(c.Bridge) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
