@@ -16,8 +16,13 @@ var (
 	ErrFormat = errors.New("format can't be used")
 	// ErrUnreadable: a configuration file can't be understood.
 	ErrUnreadable = errors.New("configuration file can't be understood")
-	// ErrShared: a file configures the uplink together with other interfaces.
-	ErrShared = errors.New("file configures other interfaces too")
+	// ErrShared: an entry or file configures the uplink together with other
+	// interfaces, or another interface is built on it.
+	ErrShared = errors.New("other interfaces are configured too")
+	// ErrUneditable: a file is written in a way that can't be kept.
+	ErrUneditable = errors.New("file can't be edited")
+	// ErrEdited: a file was changed by somebody since it was written.
+	ErrEdited = errors.New("file was changed since it was written")
 	// ErrInexpressible: the wanted state can't be rendered.
 	ErrInexpressible = errors.New("state can't be rendered")
 	// ErrPath: a path is not absolute.

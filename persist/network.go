@@ -50,13 +50,8 @@ func newNetwork(s bridge.State) (network, error) {
 			return network{}, refuse("interface "+name, "its name has characters that configuration files give a meaning to")
 		}
 	}
-	switch up.Kind {
-	case "", "device", "veth", "dummy":
-	default:
-		return network{}, refuse("uplink "+s.Uplink, "is a %s, and the files that make it can't be written yet; set persist to none", up.Kind)
-	}
 	n := network{
-		nic:       nic{uplink: s.Uplink, bridge: s.Bridge, mac: up.MAC},
+		nic:       nic{uplink: s.Uplink, bridge: s.Bridge, mac: up.MAC, kind: up.Kind},
 		uplinkMTU: up.MTU, bridgeMTU: br.MTU, bridgeMAC: br.MAC,
 	}
 	for _, a := range s.Addrs {

@@ -46,6 +46,10 @@ const (
 // Scope returns the files that Capture has to read for this Config.
 func (c Config) Scope() Scope {
 	c = c.withDefaults()
+	existence := []string{netplanBinary, cloudPath}
+	for _, o := range owners() {
+		existence = append(existence, o.paths...)
+	}
 	return Scope{
 		Root: c.Root,
 		Paths: []string{
@@ -58,7 +62,7 @@ func (c Config) Scope() Scope {
 			interfacesPath, interfacesPath + ".d/*",
 			"usr/lib/netplan/*.yaml", "run/netplan/*.yaml",
 		},
-		Existence: []string{netplanBinary, nmProfiles, cloudPath},
+		Existence: existence,
 	}
 }
 

@@ -128,14 +128,20 @@ func changes(from, to State) []change {
 	// first, so that the rename of the first is the switch.
 	slices.Reverse(renames)
 	after := func(c change) bool { return rank(c.path) > rankSwitch }
-	before := func(c change) bool { return !after(c) }
+	backup := func(c change) bool { return rank(c.path) == rankBackup }
+	between := func(c change) bool { return !after(c) && !backup(c) }
 	return slices.Concat(
-		slices.DeleteFunc(slices.Clone(removals), before),
-		slices.DeleteFunc(slices.Clone(writes), after),
+		only(removals, after),
+		only(writes, func(c change) bool { return !after(c) }),
 		renames,
-		slices.DeleteFunc(slices.Clone(removals), after),
-		slices.DeleteFunc(slices.Clone(writes), before),
+		only(removals, between),
+		only(writes, after),
+		only(removals, backup), // a copy goes when what it is of is back
 	)
+}
+
+func only(list []change, is func(change) bool) []change {
+	return slices.DeleteFunc(slices.Clone(list), func(c change) bool { return !is(c) })
 }
 
 // order is the rank with one thing more: the network of a bridge that one of
@@ -178,6 +184,9 @@ func (c change) text() string {
 		return "write " + name
 	case bytes.Equal(c.from.Content, c.to.Content):
 		return fmt.Sprintf("set the permissions of %s to %04o", name, c.to.Mode)
+	}
+	if c.to.edited() {
+		return "edit " + name
 	}
 	return "replace " + name
 }

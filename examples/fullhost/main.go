@@ -9,6 +9,8 @@
 //	fullhost undo       take the change back now
 //	fullhost run        serve: router advertisements, DNS64, NAT64, front door
 //	fullhost edge       put the rules of the last apply in place, at boot
+//	fullhost persist    show the files of the next boot; -diff, -write, -undo
+//	fullhost doctor     report whether the host is as wanted, change nothing
 //	fullhost zone       print the DNS records to enter at the provider
 //
 // Every command but lab and edge reads -f host.yaml, by default /etc/sixhost/host.yaml
@@ -67,6 +69,8 @@ func commands() []command {
 		{"undo", "take back the change that waits for confirmation", app.undo},
 		{"run", "serve router advertisements, DNS64, NAT64 and the IPv4 front door", app.serve},
 		{"edge", "put the edge's rules from a file in place (what the boot runs)", app.edge},
+		{"persist", "show the files of the next boot as steps or -diff; -write or -undo them", app.persist},
+		{"doctor", "report whether the host is as wanted, now and at the next boot", app.doctor},
 		{"zone", "print the DNS records of host and guests", app.zone},
 	}
 }
