@@ -86,8 +86,8 @@ func TestImportsGoDownwards(t *testing.T) {
 		"slaac":           {},
 		"plan":            {},
 		"plan/rollback":   {"plan"},
-		"bridge":          {"plan", "slaac", "internal/ifaddr", "internal/nft", "internal/sysctl"},
-		"bridge/handover": {"plan", "slaac", "bridge", "internal/ifaddr", "internal/nft", "internal/sysctl"},
+		"bridge":          {"plan", "slaac", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
+		"bridge/handover": {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
 		"macrewrite":      {"plan", "slaac", "internal/nft"},
 		"ra":              {"slaac", "internal/netns"},
 		"nat64":           {},
@@ -96,7 +96,7 @@ func TestImportsGoDownwards(t *testing.T) {
 		"nat64/dns64":     {"plan", "nat64", "internal/dnsmsg", "internal/limit", "internal/netns"},
 		"proxy":           {"plan", "internal/limit", "internal/netns"},
 		"guest":           {"slaac"},
-		"persist":         {"plan", "slaac", "bridge", "internal/ifaddr", "internal/nft", "internal/sysctl"},
+		"persist":         {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
 	}
 	for pkg, may := range allowed {
 		t.Run(pkg, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -59,7 +60,7 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 	if err := s.captureForwarding(names); err != nil {
 		return State{}, err
 	}
-	for _, key := range append(netfilterKeys(), filterKey("all")) {
+	for _, key := range slices.Concat(netfilterKeys(), neighborLimitKeys(), []string{filterKey("all")}) {
 		if err := s.captureSysctl(key); err != nil {
 			return State{}, err
 		}
@@ -144,6 +145,11 @@ func (s *State) captureLink(h *netlink.Handle, link netlink.Link, names map[int]
 	if a.MasterIndex != 0 {
 		l.Master, l.MasterKind = names[a.MasterIndex].name, names[a.MasterIndex].kind
 	}
+	if link.Type() == "bridge" {
+		if err := l.captureTree(a.Index); err != nil {
+			return err
+		}
+	}
 	if b, ok := link.(*netlink.Bridge); ok && b.MulticastSnooping != nil {
 		l.MulticastSnooping = *b.MulticastSnooping
 	}
@@ -185,7 +191,12 @@ func (s *State) captureInherited(link string) error {
 			return err
 		}
 		usual, err := sysctl.Read(fmt.Sprintf(key, "default"))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) {
+			// Those of neighbours are shown in the initial namespace only.
+			delete(s.Sysctls, own)
+			continue
+		}
+		if err != nil {
 			return err
 		}
 		if _, uplink := s.Sysctls[fmt.Sprintf(key, s.Uplink)]; s.Sysctls[own] == usual && (link == s.Uplink || !uplink) {
@@ -245,7 +256,8 @@ func (s *State) captureRoute(r routeMessage) {
 		}
 	}
 	switch {
-	case r.Protocol == protocolKernel && (!ours(r.Link) || r.Expires > 0 || s.followsAddr(r.Route)):
+	// A prefix that is only advertised to be on the link has no address.
+	case r.Protocol == protocolKernel && (!ours(r.Link) || r.Expires > 0 && s.hasPrefix(r.Link, r.Dst) || s.followsAddr(r.Route)):
 	case ours(r.Link) && len(r.unknown) > 0:
 		s.Unsupported = append(s.Unsupported, fmt.Sprintf("the route %s has what can't be carried over: %s", describeRoute(r.Route), strings.Join(r.unknown, "; ")))
 	case ours(r.Link):
@@ -261,6 +273,13 @@ func (s *State) captureRoute(r routeMessage) {
 			s.Elsewhere = append(s.Elsewhere, one)
 		}
 	}
+}
+
+// hasPrefix reports whether an address of the link is in the prefix.
+func (s *State) hasPrefix(link string, p netip.Prefix) bool {
+	return slices.ContainsFunc(s.Addrs, func(a Addr) bool {
+		return a.Link == link && (a.Prefix.Masked() == p || a.Peer.IsValid() && a.Peer.Masked() == p)
+	})
 }
 
 // refuseTwins finds routes of ours that share destination, table and metric

@@ -11,6 +11,12 @@
 // on is removed. The way back is the plan to the captured
 // state, in the same order of care.
 //
+// [Watch] tells when reality leaves the wanted state: it waits for the kernel's
+// notifications, captures and plans again, and a plan that is not empty is drift.
+// It names who asked for the change where the kernel tells (see [Suspect]), and
+// which steps the host's own reachability hangs on, so that whoever puts things
+// back need not give up the host's address in a fight over something else.
+//
 // Deciding and planning are pure and build everywhere. Capturing and running
 // need Linux; running needs CAP_NET_ADMIN over the network namespace of the
 // calling thread. What can't be served is a *plan.Refusal that matches one of

@@ -1,9 +1,13 @@
 package bridge_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log"
 	"net/netip"
 	"os"
+	"time"
 
 	"github.com/sixhost/sixhost/bridge"
 	"github.com/sixhost/sixhost/slaac"
@@ -60,4 +64,32 @@ func Example() {
 	//   19. bridge      clear the mark that fe80::921b:eff:fe12:3456/64 on br0 skipped duplicate address detection
 	// confirm:
 	//    1. bridge      remove 2001:db8:1:3::2/64 from br0
+}
+
+// Keep a host as a plan has left it. The first look comes after subscribing, so
+// that nothing is missed in between.
+func ExampleWatch() {
+	ctx := context.Background()
+	cfg := bridge.Config{Uplink: "enp2s0"}
+	there, err := bridge.Capture(ctx, cfg.Scope())
+	if err != nil {
+		log.Fatal(err)
+	}
+	wanted, err := cfg.State(there)
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = bridge.Watch(ctx, bridge.WatchConfig{Wanted: wanted, Handle: func(ctx context.Context, d bridge.Drift) (time.Duration, error) {
+		var errs []error
+		for _, v := range d.Deviations {
+			errs = append(errs, v.Step.Do(ctx)) // all of them: half of the way back beats none
+			log.Print(v.Found, ": ", v.Step.Text)
+		}
+		who, _ := d.Suspects()
+		log.Print("by ", who, ": ", errors.Join(append(errs, d.Err)...))
+		return 100 * time.Millisecond, nil // tell me then whether it helped
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
 }

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/sixhost/sixhost/internal/nstest"
 )
@@ -76,5 +78,22 @@ func TestManagerInNamespace(t *testing.T) {
 			t.Errorf("in another namespace: %q is in charge", got)
 		}
 		return err
+	})
+}
+
+// TestGenericNetlink asks for families that every kernel has, or none.
+func TestGenericNetlink(t *testing.T) {
+	ns := nstest.NS(t)
+	nstest.Do(t, ns, func() error {
+		if id, err := genlFamily("nlctrl"); err != nil || id != unix.GENL_ID_CTRL {
+			t.Errorf("nlctrl is %d (%v), want %d", id, err, unix.GENL_ID_CTRL)
+		}
+		if id, err := genlFamily("no-such-family"); !errors.Is(err, unix.ENOENT) {
+			t.Errorf("a family that is not there is %d (%v)", id, err)
+		}
+		if wireless, err := isWireless(1); wireless || err != nil {
+			t.Errorf("lo is wireless: %v, %v", wireless, err)
+		}
+		return nil
 	})
 }

@@ -26,7 +26,13 @@ import (
 	"github.com/sixhost/sixhost/slaac"
 )
 
-func TestMain(m *testing.M) { os.Exit(nstest.Main(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(envMeddler) != "" {
+		meddle()
+		return
+	}
+	os.Exit(nstest.Main(m))
+}
 
 const (
 	nic       = "enp2s0"

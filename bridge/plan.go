@@ -32,15 +32,19 @@ func Plan(from, to State) (plan.Plan, error) {
 	}
 	var p plan.Plan
 	for _, c := range changes(from, to) {
-		p.Steps = append(p.Steps, plan.Step{
-			Phase: c.phase(),
-			Part:  Part,
-			Text:  c.String(),
-			Do:    func(ctx context.Context) error { return execute(ctx, c) },
-		})
+		p.Steps = append(p.Steps, stepOf(c))
 	}
 	p.Notes = notes(from, to)
 	return p, nil
+}
+
+func stepOf(c change) plan.Step {
+	return plan.Step{
+		Phase: c.phase(),
+		Part:  Part,
+		Text:  c.String(),
+		Do:    func(ctx context.Context) error { return execute(ctx, c) },
+	}
 }
 
 // Restorer takes a host back to a captured State.
@@ -72,6 +76,9 @@ func changes(from, to State) []change {
 		}
 		if exists && have.MTU != l.MTU {
 			add(setMTU{l.Name, l.MTU})
+		}
+		if exists && (have.STP != l.STP || have.ForwardDelay != l.ForwardDelay) {
+			add(setSpanningTree{l.Name, l.STP, l.ForwardDelay})
 		}
 		if exists && l.TxQueueLen > 0 && have.TxQueueLen != l.TxQueueLen {
 			add(setTxQueueLen{l.Name, l.TxQueueLen})
@@ -348,7 +355,12 @@ func sysctlChanges(from, to State, within string, when int) []change {
 		if strings.HasSuffix(key, "/addr_gen_mode") && value != "1" || strings.HasSuffix(key, "/forwarding") && (value == "0" || zeroed) {
 			timing = late
 		}
-		same := from.Sysctls[key] == value && !(zeroed && strings.HasSuffix(key, "/forwarding"))
+		if strings.HasSuffix(key, "/forwarding") && value == "1" && slices.ContainsFunc(from.Routes, Route.dynamic) {
+			// The kernel removes default routes that were advertised to it as soon as
+			// it forwards: not before permanent ones are in their place.
+			timing = late
+		}
+		same := (from.Sysctls[key] == value || raisedMeanwhile(key, from.Sysctls[key], to)) && !(zeroed && strings.HasSuffix(key, "/forwarding"))
 		if _, ok := from.Sysctls[key]; ok && same || timing != when || !strings.Contains(key, within) {
 			continue
 		}

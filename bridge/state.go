@@ -44,6 +44,9 @@ type State struct {
 	Bypass bool `json:"bypass,omitempty"`
 	// Ports are the bridge's ports other than the uplink.
 	Ports []string `json:"ports,omitempty"`
+	// NeighborLimit is how many neighbours the machine is wanted to have room
+	// for, of each family; 0 if there is no wish, as in captured states.
+	NeighborLimit int `json:"neighbor_limit,omitempty"`
 	// At is when the state was captured; zero in wanted states. Remaining
 	// lifetimes count from there.
 	At time.Time `json:"at,omitzero"`
@@ -74,6 +77,10 @@ type Link struct {
 	// affair, and stay as they are.
 	RxQueues int `json:"rx_queues,omitempty"`
 	TxQueues int `json:"tx_queues,omitempty"`
+	// STP tells that a bridge takes part in the spanning tree, and ForwardDelay
+	// how long a port of it then listens, and again learns, before it forwards.
+	STP          bool          `json:"stp,omitempty"`
+	ForwardDelay time.Duration `json:"forward_delay,omitempty"`
 	// MulticastSnooping of a bridge.
 	MulticastSnooping bool `json:"multicast_snooping,omitempty"`
 }
@@ -152,6 +159,9 @@ type Route struct {
 // isDefault reports whether the route is a default route of the main table.
 func (r Route) isDefault() bool { return r.Dst.Bits() == 0 && r.Table == mainTable }
 
+// dynamic reports whether the route is gone some day unless it is renewed.
+func (r Route) dynamic() bool { return r.Expires != 0 || r.Protocol == protocolRA }
+
 // Neighbor is an entry of the neighbour table.
 type Neighbor struct {
 	Link string     `json:"link"`
@@ -184,6 +194,7 @@ const (
 	mainTable      = 254
 	protocolKernel = 2
 	protocolRA     = 9
+	protocolDHCP   = 16
 	scopeLink      = 253
 )
 

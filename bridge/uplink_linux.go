@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -77,7 +78,7 @@ func isWireless(index int) (bool, error) {
 	if index <= 0 || index > math.MaxInt32 {
 		return false, nil
 	}
-	family, err := netlink.GenlFamilyGet("nl80211")
+	family, err := genlFamily("nl80211")
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EPROTONOSUPPORT) {
 		return false, nil
 	}
@@ -88,12 +89,46 @@ func isWireless(index int) (bool, error) {
 		getInterface = 5 // NL80211_CMD_GET_INTERFACE
 		attrIfindex  = 3 // NL80211_ATTR_IFINDEX
 	)
-	req := nl.NewNetlinkRequest(int(family.ID), 0)
-	req.AddData(&nl.Genlmsg{Command: getInterface})
+	req := nl.NewNetlinkRequest(family, 0)
+	req.AddData(genlHeader{getInterface})
 	req.AddData(nl.NewRtAttr(attrIfindex, nl.Uint32Attr(uint32(index))))
 	_, err = req.Execute(unix.NETLINK_GENERIC, 0)
 	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// genlHeader is a struct genlmsghdr: command, version, two reserved octets. The
+// library's own has two octets, and sends whatever lies behind them.
+type genlHeader [4]byte
+
+func (h genlHeader) Len() int          { return len(h) }
+func (h genlHeader) Serialize() []byte { return h[:] }
+
+// genlFamily asks for the number of a generic netlink family. The error of one
+// that the kernel lacks matches unix.ENOENT.
+func genlFamily(name string) (int, error) {
+	req := nl.NewNetlinkRequest(nl.GENL_ID_CTRL, 0)
+	req.AddData(genlHeader{nl.GENL_CTRL_CMD_GETFAMILY, nl.GENL_CTRL_VERSION})
+	req.AddData(nl.NewRtAttr(nl.GENL_CTRL_ATTR_FAMILY_NAME, nl.ZeroTerminated(name)))
+	answers, err := req.Execute(unix.NETLINK_GENERIC, 0)
+	if err != nil {
+		return 0, err
+	}
+	for _, b := range answers {
+		if len(b) < len(genlHeader{}) {
+			continue
+		}
+		attrs, err := nl.ParseRouteAttr(b[len(genlHeader{}):])
+		if err != nil {
+			return 0, fmt.Errorf("parse the answer: %w", err)
+		}
+		for _, a := range attrs {
+			if a.Attr.Type == nl.GENL_CTRL_ATTR_FAMILY_ID && len(a.Value) >= 2 {
+				return int(binary.NativeEndian.Uint16(a.Value)), nil
+			}
+		}
+	}
+	return 0, errors.New("the answer has no number")
 }

@@ -100,8 +100,8 @@ func (n network) netplanBridge(w *yamlWriter, id string) {
 		w.set(1, "mtu: %d", n.bridgeMTU)
 	}
 	w.set(1, "parameters:")
-	w.set(2, "stp: false")
-	w.set(2, "forward-delay: 0")
+	w.set(2, "stp: %t", n.stp)
+	w.set(2, "forward-delay: %d", n.forwardDelay)
 	w.set(1, "dhcp4: false")
 	w.set(1, "dhcp6: false")
 	w.set(1, "accept-ra: false")

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/sixhost/sixhost/bridge"
 	"github.com/sixhost/sixhost/plan"
@@ -15,6 +16,8 @@ import (
 type network struct {
 	nic
 	uplinkMTU, bridgeMTU int
+	stp                  bool
+	forwardDelay         int // seconds
 	bridgeMAC            slaac.MAC
 	addrs                []bridge.Addr // without the link-local one that follows from the MAC
 	routes               []bridge.Route
@@ -53,6 +56,11 @@ func newNetwork(s bridge.State) (network, error) {
 	n := network{
 		nic:       nic{uplink: s.Uplink, bridge: s.Bridge, mac: up.MAC, kind: up.Kind},
 		uplinkMTU: up.MTU, bridgeMTU: br.MTU, bridgeMAC: br.MAC,
+	}
+	// Without the spanning tree, the delay that the kernel has by itself means
+	// nothing.
+	if n.stp = br.STP; n.stp {
+		n.forwardDelay = int(br.ForwardDelay / time.Second)
 	}
 	for _, a := range s.Addrs {
 		ip := a.Prefix.Addr()

@@ -47,8 +47,8 @@ func (n network) networkdNetdev() []byte {
 	w.set("MACAddress", n.bridgeMAC.String())
 	w.number("MTUBytes", n.bridgeMTU)
 	w.section("Bridge")
-	w.set("STP", "no")
-	w.set("ForwardDelaySec", "0")
+	w.set("STP", map[bool]string{true: "yes", false: "no"}[n.stp])
+	w.set("ForwardDelaySec", strconv.Itoa(n.forwardDelay))
 	w.set("MulticastSnooping", "no")
 	return w.bytes()
 }

@@ -263,17 +263,6 @@ func plural(n int, one, many string) string {
 	return many
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // labRefusal extracts the lab's own sentence on why it can't start here.
 func labRefusal(err error) (string, bool) {
 	var refusal *lab.Refusal

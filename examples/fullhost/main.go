@@ -7,11 +7,25 @@
 //	fullhost apply      run them; taken back unless confirmed in time
 //	fullhost confirm    keep the change, from any login
 //	fullhost undo       take the change back now
-//	fullhost run        serve: router advertisements, DNS64, NAT64, front door
+//	fullhost run        serve: router advertisements, DNS64, NAT64, front door,
+//	                    and put the network back when somebody changes it
 //	fullhost edge       put the rules of the last apply in place, at boot
 //	fullhost persist    show the files of the next boot; -diff, -write, -undo
 //	fullhost doctor     report whether the host is as wanted, change nothing
 //	fullhost zone       print the DNS records to enter at the provider
+//
+// While run serves, br0, the host's addresses and its routes stay as they were
+// when it began: what somebody else takes away or changes is put back within
+// milliseconds, and the log says what it was and, where the kernel tells, who did
+// it. In a fight over the same thing (more than five times in ten seconds) the
+// log names the opponent, the host's own addresses and default routes are put back
+// every time, and what else is fought over is left for a second, then twice as
+// long each time, up to half a minute. What is only added on br0 stays.
+//
+// While a change by fullhost apply is open, run puts nothing back. When the change
+// has been confirmed or taken back, run goes on if it would serve the same, and
+// otherwise ends with status 1 or 2, so that the service manager starts it again
+// with the new configuration. Editing host.yaml without apply changes nothing.
 //
 // Every command but lab and edge reads -f host.yaml, by default /etc/sixhost/host.yaml
 // where it exists; every key in it is optional. The exit status is 0 when all
@@ -67,7 +81,7 @@ func commands() []command {
 		{"apply", "run the steps, and take them back unless confirmed in time", app.apply},
 		{"confirm", "keep the change that waits for it (works from any login)", app.confirm},
 		{"undo", "take back the change that waits for confirmation", app.undo},
-		{"run", "serve router advertisements, DNS64, NAT64 and the IPv4 front door", app.serve},
+		{"run", "serve router advertisements, DNS64, NAT64 and the IPv4 front door, and keep the network as it is", app.serve},
 		{"edge", "put the edge's rules from a file in place (what the boot runs)", app.edge},
 		{"persist", "show the files of the next boot as steps or -diff; -write or -undo them", app.persist},
 		{"doctor", "report whether the host is as wanted, now and at the next boot", app.doctor},

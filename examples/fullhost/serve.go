@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -21,8 +22,8 @@ type service interface {
 	Run(ctx context.Context) error
 }
 
-// serve makes what does not outlive a reboot (rules, the NAT64 device) and
-// runs the servers until it is told to stop.
+// serve makes what does not outlive a reboot (rules, the NAT64 device), runs the
+// servers and keeps the host's network as it is until it is told to stop.
 func (a app) serve(ctx context.Context, args []string) error {
 	var path string
 	if err := a.flags("run", args, func(fs *flag.FlagSet) { configFlag(fs, &path) }); err != nil {
@@ -44,19 +45,21 @@ func (a app) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	// Moving the host's own addresses wants somebody who can take it back, so
-	// run never does it.
-	for _, s := range ch.plan.Phase(plan.Apply).Steps {
-		if s.Part == partBridge {
-			return &plan.Refusal{Subject: "run", Reason: fmt.Sprintf("%s is not set up as wanted (the next step would be: %s); run fullhost apply first", ch.host.bridgeName, s.Text)}
-		}
+	if err := ch.ready(); err != nil {
+		return err
 	}
+	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	keep, err := newKeeper(ch.host, path, log)
+	if err != nil {
+		return err
+	}
+	// It is closed where it does not come to run.
+	defer keep.close()
 	if err := ch.plan.Run(ctx, plan.Apply, func(n, of int, s plan.Step) {
 		fmt.Fprintf(a.stdout, "[%d/%d] %s\n", n, of, s.Text)
 	}); err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	services, err := ch.host.services(log)
 	if err != nil {
 		return err
@@ -67,7 +70,18 @@ func (a app) serve(ctx context.Context, args []string) error {
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
 		log.Warn("tell the service manager that we are ready", "error", err)
 	}
-	group, groupCtx := errgroup.WithContext(ctx)
+	// The keeper goes on until the last service has ended: one that fails because
+	// of what was changed must not keep it from being put back.
+	keepCtx, release := context.WithCancel(ctx)
+	defer release()
+	serveCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	kept := make(chan error, 1)
+	go func() {
+		defer stop()
+		kept <- keep.Run(keepCtx)
+	}()
+	group, groupCtx := errgroup.WithContext(serveCtx)
 	for _, s := range services {
 		group.Go(func() error {
 			if err := s.run.Run(groupCtx); err != nil {
@@ -77,10 +91,23 @@ func (a app) serve(ctx context.Context, args []string) error {
 		})
 	}
 	err = group.Wait()
+	release()
+	err = errors.Join(<-kept, err)
 	if _, notifyErr := daemon.SdNotify(false, daemon.SdNotifyStopping); notifyErr != nil {
 		log.Warn("tell the service manager that we stop", "error", notifyErr)
 	}
 	return err
+}
+
+// ready refuses what run does not do: moving the host's own addresses wants
+// somebody who can take it back.
+func (ch change) ready() error {
+	for _, s := range ch.plan.Phase(plan.Apply).Steps {
+		if s.Part == partBridge {
+			return &plan.Refusal{Subject: "run", Reason: fmt.Sprintf("%s is not set up as wanted (the next step would be: %s); run fullhost apply first", ch.host.bridgeName, s.Text)}
+		}
+	}
+	return nil
 }
 
 type namedService struct {
