@@ -89,9 +89,11 @@ func putBypass(ctx context.Context, h *netlink.Handle, link netlink.Link) error 
 	if err != nil {
 		return fmt.Errorf("find %s: %w", bypassIn, err)
 	}
-	dummy := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 0, 8}), 32)), Scope: unix.RT_SCOPE_HOST} // RFC 7600, section 6
-	if err := ignore(h.AddrAdd(in, dummy), unix.EEXIST); err != nil {
-		return fmt.Errorf("add %s to %s: %w", dummy, bypassIn, err)
+	dummy := Addr{ // RFC 7600, section 6
+		Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 0, 8}), 32), Scope: unix.RT_SCOPE_HOST, Preferred: Forever, Valid: Forever,
+	}
+	if err := setAddr(in, dummy, unix.NLM_F_REPLACE); err != nil {
+		return fmt.Errorf("add %s to %s: %w", dummy.Prefix, bypassIn, err)
 	}
 	if err := awaitCarrier(ctx, h, bypassOut); err != nil {
 		return err

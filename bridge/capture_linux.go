@@ -2,15 +2,17 @@ package bridge
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
-	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/sixhost/sixhost/internal/sysctl"
@@ -45,14 +47,22 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 			return State{}, err
 		}
 	}
-	if err := s.captureRoutes(h, names); err != nil {
+	if err := s.captureRoutes(names); err != nil {
+		return State{}, err
+	}
+	if err := s.captureNextHops(names); err != nil {
+		return State{}, err
+	}
+	if err := s.captureRules(); err != nil {
 		return State{}, err
 	}
 	if err := s.captureForwarding(names); err != nil {
 		return State{}, err
 	}
-	if err := s.captureSysctl(filterKey("all")); err != nil {
-		return State{}, err
+	for _, key := range append(netfilterKeys(), filterKey("all")) {
+		if err := s.captureSysctl(key); err != nil {
+			return State{}, err
+		}
 	}
 	if s.Bypass, err = hasBypass(ctx, names); err != nil {
 		return State{}, err
@@ -102,7 +112,7 @@ func (s *State) captureForwarding(names map[int]linkName) error {
 // keepGateways forgets all learned neighbours that are no gateways.
 func (s *State) keepGateways() {
 	s.Neighbors = slices.DeleteFunc(s.Neighbors, func(n Neighbor) bool {
-		return !n.Permanent && !slices.ContainsFunc(s.Routes, func(r Route) bool { return r.Via == n.IP })
+		return !n.Permanent && !slices.ContainsFunc(s.Routes, func(r Route) bool { return slices.Contains(r.Gateways(), n.IP) })
 	})
 }
 
@@ -125,7 +135,9 @@ func linkNames(h *netlink.Handle) (map[int]linkName, error) {
 
 func (s *State) captureLink(h *netlink.Handle, link netlink.Link, names map[int]linkName) error {
 	a := link.Attrs()
-	l := Link{Name: a.Name, Kind: link.Type(), MTU: a.MTU, Up: a.Flags&net.FlagUp != 0, Ethernet: a.EncapType == "ether"}
+	l := Link{Name: a.Name, Kind: link.Type(), MTU: a.MTU, Up: a.Flags&net.FlagUp != 0, Ethernet: a.EncapType == "ether",
+		TxQueueLen: max(0, a.TxQLen), RxQueues: a.NumRxQueues, TxQueues: a.NumTxQueues,
+	}
 	if mac, err := slaac.MACFrom(a.HardwareAddr); err == nil {
 		l.MAC = mac
 	}
@@ -150,21 +162,34 @@ func (s *State) captureLink(h *netlink.Handle, link netlink.Link, names map[int]
 	l.Wireless = wireless
 	s.Links = append(s.Links, l)
 
-	addrs, err := listAddrs(a.Name, a.Index)
-	if err != nil {
-		return fmt.Errorf("list addresses of %s: %w", a.Name, err)
+	if err := s.captureAddrs(a.Name, a.Index); err != nil {
+		return err
 	}
-	s.Addrs = append(s.Addrs, addrs...)
-	neighbors, err := retry(func() ([]netlink.Neigh, error) { return h.NeighList(a.Index, netlink.FAMILY_ALL) })
-	if err != nil {
-		return fmt.Errorf("list neighbours of %s: %w", a.Name, err)
-	}
-	for _, n := range neighbors {
-		s.captureNeighbor(a.Name, n)
+	if err := s.captureNeighbors(a.Name, a.Index); err != nil {
+		return err
 	}
 	for _, key := range []string{"net/ipv6/conf/%s/accept_ra", "net/ipv6/conf/%s/accept_redirects", "net/ipv6/conf/%s/autoconf", "net/ipv6/conf/%s/addr_gen_mode", "net/ipv6/conf/%s/disable_ipv6", "net/ipv4/conf/%s/rp_filter"} {
 		if err := s.captureSysctl(fmt.Sprintf(key, a.Name)); err != nil {
 			return err
+		}
+	}
+	return s.captureInherited(a.Name)
+}
+
+// captureInherited reads the parameters of a link that the bridge has from the
+// uplink, where they differ from those of new links.
+func (s *State) captureInherited(link string) error {
+	for _, key := range inheritedKeys() {
+		own := fmt.Sprintf(key, link)
+		if err := s.captureSysctl(own); err != nil {
+			return err
+		}
+		usual, err := sysctl.Read(fmt.Sprintf(key, "default"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if _, uplink := s.Sysctls[fmt.Sprintf(key, s.Uplink)]; s.Sysctls[own] == usual && (link == s.Uplink || !uplink) {
+			delete(s.Sysctls, own)
 		}
 	}
 	return nil
@@ -183,70 +208,117 @@ func (s *State) captureSysctl(key string) error {
 	return nil
 }
 
-func (s *State) captureNeighbor(link string, n netlink.Neigh) {
-	ip, ok := netip.AddrFromSlice(n.IP)
-	mac, err := slaac.MACFrom(n.HardwareAddr)
-	if !ok || err != nil || ip.Unmap().IsMulticast() {
-		return
-	}
-	permanent := n.State&netlink.NUD_PERMANENT != 0
-	// An entry that was confirmed once is worth handing on.
-	if permanent || n.State&(netlink.NUD_REACHABLE|netlink.NUD_STALE|netlink.NUD_DELAY|netlink.NUD_PROBE) != 0 {
-		s.Neighbors = append(s.Neighbors, Neighbor{Link: link, IP: ip.Unmap(), MAC: mac, Permanent: permanent})
-	}
-}
-
-func (s *State) captureRoutes(h *netlink.Handle, names map[int]linkName) error {
-	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		routes, err := listRoutes(family)
+func (s *State) captureRoutes(names map[int]linkName) error {
+	for _, family := range []int{4, 6} {
+		msgs, err := dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, &nl.RtMsg{RtMsg: unix.RtMsg{Family: familyOf(family)}})
 		if err != nil {
 			return fmt.Errorf("list routes: %w", err)
 		}
-		for _, n := range routes {
-			s.captureRoute(n, names)
-		}
-		rules, err := retry(func() ([]netlink.Rule, error) { return h.RuleList(family) })
-		if err != nil {
-			return fmt.Errorf("list rules: %w", err)
-		}
-		for _, r := range rules {
-			for _, name := range []string{r.IifName, r.OifName} {
-				if name != "" && (name == s.Uplink || name == s.Bridge) {
-					s.Unsupported = append(s.Unsupported, fmt.Sprintf("the routing rule %d names %s", r.Priority, name))
-				}
+		var all []Route
+		for _, m := range msgs {
+			r, err := decodeRoute(m)
+			if err != nil {
+				return err
 			}
+			if r.flags&unix.RTM_F_CLONED != 0 {
+				continue // what was learned about one destination
+			}
+			r.name(names)
+			s.captureRoute(r)
+			all = append(all, r.Route)
+		}
+		s.refuseTwins(all)
+	}
+	return nil
+}
+
+func (s *State) captureRoute(r routeMessage) {
+	// The kernel makes local, broadcast and multicast routes from addresses, and
+	// takes them away with these.
+	if r.Table == unix.RT_TABLE_LOCAL && (r.Protocol == unix.RTPROT_UNSPEC || r.Protocol == protocolKernel) || r.Type == unix.RTN_MULTICAST {
+		return
+	}
+	ours := func(link string) bool { return link != "" && (link == s.Uplink || link == s.Bridge) }
+	for _, hop := range r.Hops.List() {
+		if ours(hop.Link) {
+			r.Link = hop.Link
+		}
+	}
+	switch {
+	case r.Protocol == protocolKernel && (!ours(r.Link) || r.Expires > 0 || s.followsAddr(r.Route)):
+	case ours(r.Link) && len(r.unknown) > 0:
+		s.Unsupported = append(s.Unsupported, fmt.Sprintf("the route %s has what can't be carried over: %s", describeRoute(r.Route), strings.Join(r.unknown, "; ")))
+	case ours(r.Link):
+		s.Routes = append(s.Routes, r.Route)
+	case !r.isDefault() || r.Type != unix.RTN_UNICAST:
+	case r.Hops.IsZero() && r.Link != "":
+		s.Elsewhere = append(s.Elsewhere, r.Route)
+	default:
+		// Of equal rank: who looks for the uplink has to be told of each.
+		for _, hop := range r.Hops.List() {
+			one := r.Route
+			one.Hops, one.Link, one.Via = Hops{}, hop.Link, hop.Via
+			s.Elsewhere = append(s.Elsewhere, one)
+		}
+	}
+}
+
+// refuseTwins finds routes of ours that share destination, table and metric
+// with others: the kernel replaces whichever comes first.
+func (s *State) refuseTwins(all []Route) {
+	for i, r := range all {
+		ours := func(r Route) bool { return slices.Contains(s.Routes, r) }
+		for _, o := range all[i+1:] {
+			// The kernel's own come and go with addresses.
+			if r.Protocol == protocolKernel || o.Protocol == protocolKernel {
+				continue
+			}
+			if r.id() == o.id() && (ours(r) || ours(o)) {
+				s.Unsupported = append(s.Unsupported, fmt.Sprintf("the routes %s and %s differ in nothing that they could be told apart by", describeRoute(r), describeRoute(o)))
+			}
+		}
+	}
+}
+
+// captureNextHops finds nexthop objects, which routes refer to by number, that
+// leave through a link of the scope.
+func (s *State) captureNextHops(names map[int]linkName) error {
+	const (
+		newNextHop, getNextHop = 104, 106 // RTM_NEWNEXTHOP, RTM_GETNEXTHOP
+		attrID, attrLink       = 1, 5     // NHA_ID, NHA_OIF
+		headerLen              = 8        // struct nhmsg
+	)
+	msgs, err := dump(getNextHop, newNextHop, rawMessage(make([]byte, headerLen)))
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
+		return nil // Linux before 5.3 has none
+	}
+	if err != nil {
+		return fmt.Errorf("list nexthop objects: %w", err)
+	}
+	for _, m := range msgs {
+		attrs, err := nl.ParseRouteAttr(m[headerLen:])
+		if err != nil {
+			return fmt.Errorf("parse nexthop object: %w", err)
+		}
+		var id, link uint32
+		for _, a := range attrs {
+			switch {
+			case len(a.Value) < 4:
+			case a.Attr.Type == attrID:
+				id = binary.NativeEndian.Uint32(a.Value)
+			case a.Attr.Type == attrLink:
+				link = binary.NativeEndian.Uint32(a.Value)
+			}
+		}
+		if name := names[int(link)].name; name != "" && (name == s.Uplink || name == s.Bridge) {
+			s.Unsupported = append(s.Unsupported, fmt.Sprintf("the nexthop object %d (ip nexthop show id %d) leaves through %s", id, id, name))
 		}
 	}
 	return nil
 }
 
-func (s *State) captureRoute(n kernelRoute, names map[int]linkName) {
-	for _, hop := range n.hops {
-		if name := names[hop.oif].name; name != "" && (name == s.Uplink || name == s.Bridge) {
-			s.Unsupported = append(s.Unsupported, fmt.Sprintf("the route %s has several next hops, one of them through %s", n.Dst, name))
-			return
-		}
-		// Of equal rank: who looks for the uplink has to be told of each.
-		hopRoute := n
-		hopRoute.hops, hopRoute.oif, hopRoute.Via, hopRoute.OnLink = nil, hop.oif, hop.via, hop.onlink
-		s.captureRoute(hopRoute, names)
-	}
-	if n.oif == 0 || n.cloned || n.Table == unix.RT_TABLE_LOCAL || n.Type == unix.RTN_MULTICAST {
-		return
-	}
-	r := n.Route
-	r.Link = names[n.oif].name
-	if r.Protocol == protocolKernel && (r.Link != s.Uplink && r.Link != s.Bridge || n.expires > 0 || s.followsAddr(r)) {
-		return
-	}
-	if n.odd != "" && (r.Link == s.Uplink || r.Link == s.Bridge) {
-		s.Unsupported = append(s.Unsupported, fmt.Sprintf("the route %s %s", n.Dst, n.odd))
-		return
-	}
-	switch {
-	case r.Link == s.Uplink || r.Link == s.Bridge:
-		s.Routes = append(s.Routes, r)
-	case r.isDefault() && r.Type == unix.RTN_UNICAST:
-		s.Elsewhere = append(s.Elsewhere, r)
-	}
-}
+// rawMessage is a netlink header that the library has no type for.
+type rawMessage []byte
+
+func (m rawMessage) Len() int          { return len(m) }
+func (m rawMessage) Serialize() []byte { return m }

@@ -55,7 +55,15 @@ type (
 		Route
 		there bool
 	}
-	delRoute struct{ Route }
+	delRoute      struct{ Route }
+	setTxQueueLen struct {
+		link   string
+		length int
+	}
+	// addRoute makes sure of a route without touching one that is there.
+	addRoute struct{ Route }
+	addRule  struct{ Rule }
+	delRule  struct{ Rule }
 )
 
 func (createBridge) phase() plan.Phase { return plan.Apply }
@@ -76,6 +84,11 @@ func (delNeighbor) phase() plan.Phase  { return plan.Apply }
 func (replaceRoute) phase() plan.Phase { return plan.Apply }
 func (delRoute) phase() plan.Phase     { return plan.Apply }
 func (c delAddr) phase() plan.Phase    { return c.when }
+
+func (setTxQueueLen) phase() plan.Phase { return plan.Apply }
+func (addRoute) phase() plan.Phase      { return plan.Apply }
+func (addRule) phase() plan.Phase       { return plan.Apply }
+func (delRule) phase() plan.Phase       { return plan.Apply }
 
 func (c createBridge) String() string {
 	return fmt.Sprintf("make the bridge %s with the MAC %s, MTU %d, without spanning tree and multicast snooping", c.Name, c.MAC, c.MTU)
@@ -127,6 +140,9 @@ func (c settleAddr) String() string {
 }
 func (c delAddr) String() string { return fmt.Sprintf("remove %s from %s", c.Prefix, c.Link) }
 func (c addNeighbor) String() string {
+	if c.Proxy {
+		return fmt.Sprintf("let %s answer for %s", c.Link, c.IP)
+	}
 	return fmt.Sprintf("tell %s that %s is %s", c.Link, c.IP, c.MAC)
 }
 func (c delNeighbor) String() string { return fmt.Sprintf("forget %s on %s", c.IP, c.Link) }
@@ -138,6 +154,15 @@ func (c replaceRoute) String() string {
 }
 func (c delRoute) String() string { return "remove the route " + describeRoute(c.Route) }
 
+func (c setTxQueueLen) String() string {
+	return fmt.Sprintf("set the transmit queue of %s to %d packets", c.link, c.length)
+}
+func (c addRoute) String() string {
+	return "see that there is the route " + describeRoute(c.Route)
+}
+func (c addRule) String() string { return fmt.Sprintf("add the routing rule %q", c.Rule) }
+func (c delRule) String() string { return fmt.Sprintf("remove the routing rule %q", c.Rule) }
+
 func describeRoute(r Route) string {
 	s := r.Dst.String()
 	if r.Dst.Bits() == 0 {
@@ -146,7 +171,11 @@ func describeRoute(r Route) string {
 	if r.Via != (netip.Addr{}) {
 		s += " via " + r.Via.String()
 	}
-	s += " dev " + r.Link
+	if r.Hops.IsZero() {
+		s += " dev " + r.Link
+	} else {
+		s += " " + r.Hops.String()
+	}
 	if r.OnLink {
 		s += " onlink"
 	}

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
-	"net"
-	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/sixhost/sixhost/internal/ifaddr"
@@ -28,6 +27,15 @@ func execute(ctx context.Context, c change) error {
 		}
 		return err
 	}
+	// A rule names links that need not exist.
+	switch c := c.(type) {
+	case addRule:
+		header, attrs := c.encode()
+		return wrap(send(unix.RTM_NEWRULE, unix.NLM_F_CREATE, header, attrs), "add rule %q", c.Rule)
+	case delRule:
+		header, attrs := c.encode()
+		return wrap(ignore(send(unix.RTM_DELRULE, 0, header, attrs), unix.ENOENT), "remove rule %q", c.Rule)
+	}
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("open netlink: %w", err)
@@ -37,6 +45,9 @@ func execute(ctx context.Context, c change) error {
 		off := false
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name, attrs.MTU, attrs.HardwareAddr = b.Name, b.MTU, b.MAC.HardwareAddr()
+		if b.TxQueueLen > 0 {
+			attrs.TxQLen = b.TxQueueLen
+		}
 		if err := h.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &off}); err != nil {
 			return fmt.Errorf("add bridge %s: %w", b.Name, err)
 		}
@@ -58,6 +69,8 @@ func execute(ctx context.Context, c change) error {
 		})
 	case setMTU:
 		return wrap(h.LinkSetMTU(link, c.mtu), "set MTU of %s", c.link)
+	case setTxQueueLen:
+		return wrap(h.LinkSetTxQLen(link, c.length), "set transmit queue of %s", c.link)
 	case setSnooping:
 		return wrap(h.BridgeSetMcastSnoop(link, c.on), "set multicast snooping of %s", c.link)
 	case setUp:
@@ -70,31 +83,26 @@ func execute(ctx context.Context, c change) error {
 	case addBypass:
 		return putBypass(ctx, h, link)
 	case addAddr:
-		err := sendAddr(unix.NLM_F_CREATE|unix.NLM_F_EXCL, link.Attrs().Index, c.Addr, true)
-		if err == nil && c.Prefix.Addr().Is6() {
-			// Not before packets to it are received here may it leave the other link.
-			err = ifaddr.Ready(ctx, h, link, c.Prefix.Addr().AsSlice())
-		}
-		return wrap(ignore(err, unix.EEXIST), "add address %s to %s", c.Prefix, c.Link)
+		return wrap(addReady(ctx, h, link, c.Addr), "add address %s to %s", c.Prefix, c.Link)
 	case changeAddr:
-		return wrap(replaceAddr(link.Attrs().Index, c.Addr, c.NoDAD), "change address %s of %s", c.Prefix, c.Link)
+		return wrap(setAddr(link, c.Addr, unix.NLM_F_REPLACE), "change address %s of %s", c.Prefix, c.Link)
 	case settleAddr:
 		// Replacing an address without the flag clears it and starts no detection.
-		return wrap(replaceAddr(link.Attrs().Index, c.Addr, false), "clear nodad of %s on %s", c.Prefix, c.Link)
+		return wrap(setAddr(link, c.Addr, unix.NLM_F_REPLACE), "clear nodad of %s on %s", c.Prefix, c.Link)
 	case delAddr:
-		return wrap(removeAddr(h, link, c.Addr), "remove address %s from %s", c.Prefix, c.Link)
+		return wrap(removeAddr(link.Attrs().Index, c.Addr), "remove address %s from %s", c.Prefix, c.Link)
 	case addNeighbor:
-		state := netlink.NUD_REACHABLE
-		if c.Permanent {
-			state = netlink.NUD_PERMANENT
-		}
-		return wrap(h.NeighSet(toNetlinkNeighbor(link, c.Neighbor, state)), "set neighbour %s on %s", c.IP, c.Link)
+		header, attrs := c.encode(link.Attrs().Index)
+		return wrap(send(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, header, attrs), "set neighbour %s on %s", c.IP, c.Link)
 	case delNeighbor:
-		return wrap(ignore(h.NeighDel(toNetlinkNeighbor(link, c.Neighbor, netlink.NUD_PERMANENT)), unix.ENOENT), "forget neighbour %s on %s", c.IP, c.Link)
+		header, attrs := c.encode(link.Attrs().Index)
+		return wrap(ignore(send(unix.RTM_DELNEIGH, 0, header, attrs), unix.ENOENT), "forget neighbour %s on %s", c.IP, c.Link)
 	case replaceRoute:
-		return wrap(sendRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, kernelRoute{Route: c.Route, oif: link.Attrs().Index}), "set route %s", describeRoute(c.Route))
+		return wrap(setRoute(h, c.Route, unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE), "set route %s", describeRoute(c.Route))
+	case addRoute:
+		return wrap(ignore(setRoute(h, c.Route, unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL), unix.EEXIST), "add route %s", describeRoute(c.Route))
 	case delRoute:
-		return wrap(ignore(sendRoute(unix.RTM_DELROUTE, 0, kernelRoute{Route: c.Route, oif: link.Attrs().Index}), unix.ESRCH), "remove route %s", describeRoute(c.Route))
+		return wrap(ignore(setRoute(h, c.Route, unix.RTM_DELROUTE, 0), unix.ESRCH), "remove route %s", describeRoute(c.Route))
 	}
 	return fmt.Errorf("no way to make the change %q", c)
 }
@@ -108,6 +116,8 @@ func subject(c change) string {
 		return c.link
 	case setMTU:
 		return c.link
+	case setTxQueueLen:
+		return c.link
 	case setSnooping:
 		return c.link
 	case setUp:
@@ -131,6 +141,8 @@ func subject(c change) string {
 	case replaceRoute:
 		return c.Link
 	case delRoute:
+		return c.Link
+	case addRoute:
 		return c.Link
 	}
 	return ""
@@ -191,57 +203,70 @@ func ignore(err error, done error) error {
 	return err
 }
 
-func toNetlinkAddr(a Addr) *netlink.Addr {
-	n := &netlink.Addr{
-		IPNet:       ipNet(a.Prefix),
-		Label:       a.Label,
-		Scope:       a.Scope,
-		ValidLft:    lifetimeSeconds(a.Valid),
-		PreferedLft: lifetimeSeconds(a.Preferred),
+// addReady adds an address and returns when packets to it are received: not
+// before may it leave the other link.
+func addReady(ctx context.Context, h *netlink.Handle, link netlink.Link, a Addr) error {
+	is6 := a.Prefix.Addr().Is6()
+	a.NoDAD = is6
+	if err := setAddr(link, a, unix.NLM_F_EXCL); err != nil || !is6 {
+		return ignore(err, unix.EEXIST)
 	}
-	if a.Peer.IsValid() {
-		n.Peer = ipNet(a.Peer)
+	return ifaddr.WaitReady(ctx, h, link, a.Prefix.Addr().AsSlice())
+}
+
+func setAddr(link netlink.Link, a Addr, flags int) error {
+	header, attrs := a.encode(link.Attrs().Index)
+	return send(unix.RTM_NEWADDR, unix.NLM_F_CREATE|flags, header, attrs)
+}
+
+// removeAddr removes an address with what the kernel made for it. Where IPv6
+// addresses of different metrics shared a prefix, or one had a peer, the kernel
+// itself leaves a route behind, which would draw packets to the NIC.
+func removeAddr(index int, a Addr) error {
+	header, attrs := a.encode(index)
+	if err := ignore(send(unix.RTM_DELADDR, 0, header, attrs), unix.EADDRNOTAVAIL); err != nil {
+		return err
 	}
-	if a.Prefix.Addr().Is4() {
-		// The library makes a broadcast address up unless it is told there is none.
-		n.Broadcast = net.IPv4zero
-		if a.Broadcast.IsValid() {
-			n.Broadcast = a.Broadcast.AsSlice()
+	if a.Prefix.Addr().Is4() || a.NoPrefixRoute {
+		return nil
+	}
+	gone, rest := State{Addrs: []Addr{a}}, State{}
+	if err := rest.captureAddrs(a.Link, index); err != nil {
+		return err
+	}
+	msgs, err := dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, &nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_INET6}})
+	if err != nil {
+		return fmt.Errorf("list routes: %w", err)
+	}
+	for _, m := range msgs {
+		r, err := decodeRoute(m)
+		if err != nil {
+			return err
+		}
+		if r.Link = a.Link; r.Protocol != protocolKernel || r.Table != mainTable || !slices.Equal(r.links, []int{index}) || !gone.followsAddr(r.Route) || rest.followsAddr(r.Route) {
+			continue
+		}
+		header, attrs, err := r.encode(func(string) (int, error) { return index, nil })
+		if err != nil {
+			return err
+		}
+		if err := ignore(send(unix.RTM_DELROUTE, 0, header, attrs), unix.ESRCH); err != nil {
+			return fmt.Errorf("remove the route to %s that is left: %w", r.Dst, err)
 		}
 	}
-	if a.NoPrefixRoute {
-		n.Flags |= unix.IFA_F_NOPREFIXROUTE
-	}
-	if a.ManageTempAddr {
-		n.Flags |= unix.IFA_F_MANAGETEMPADDR
-	}
-	return n
+	return nil
 }
 
-// lifetimeSeconds is a lifetime as rtnetlink has it: whole seconds, never
-// rounded up, 2^32-1 for ever.
-func lifetimeSeconds(d time.Duration) int {
-	if d == Forever {
-		return math.MaxUint32
+func setRoute(h *netlink.Handle, r Route, request uint16, flags int) error {
+	header, attrs, err := r.encode(func(name string) (int, error) {
+		link, err := h.LinkByName(name)
+		if err != nil {
+			return 0, fmt.Errorf("find %s: %w", name, err)
+		}
+		return link.Attrs().Index, nil
+	})
+	if err != nil {
+		return err
 	}
-	return int(d / time.Second)
-}
-
-func lifetime(seconds int) time.Duration {
-	if uint32(seconds) == math.MaxUint32 {
-		return Forever
-	}
-	return time.Duration(seconds) * time.Second
-}
-
-func toNetlinkNeighbor(link netlink.Link, n Neighbor, state int) *netlink.Neigh {
-	family := netlink.FAMILY_V6
-	if n.IP.Is4() {
-		family = netlink.FAMILY_V4
-	}
-	return &netlink.Neigh{LinkIndex: link.Attrs().Index, Family: family, State: state, IP: n.IP.AsSlice(), HardwareAddr: n.MAC.HardwareAddr()}
-}
-
-func ipNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+	return send(request, flags, header, attrs)
 }

@@ -347,6 +347,14 @@ func TestKilledAfterEveryStep(t *testing.T) {
 			if diff := cmp.Diff(before, r.capture(t), ignored()); diff != "" {
 				t.Fatalf("way back from the cut (-before +after):\n%s", diff)
 			}
+			nstest.Do(t, r.server, func() error {
+				for _, name := range bridge.TransientLinks() {
+					if _, err := netlink.LinkByName(name); err == nil {
+						t.Errorf("%s is left behind", name)
+					}
+				}
+				return nil
+			})
 		})
 	}
 }

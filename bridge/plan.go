@@ -34,6 +34,7 @@ func Plan(from, to State) (plan.Plan, error) {
 	for _, c := range changes(from, to) {
 		p.Steps = append(p.Steps, stepOf(c))
 	}
+	p.Notes = notes(from, to)
 	return p, nil
 }
 
@@ -76,6 +77,9 @@ func changes(from, to State) []change {
 		if exists && have.MTU != l.MTU {
 			add(setMTU{l.Name, l.MTU})
 		}
+		if exists && l.TxQueueLen > 0 && have.TxQueueLen != l.TxQueueLen {
+			add(setTxQueueLen{l.Name, l.TxQueueLen})
+		}
 		if l.Up && !have.Up {
 			add(setUp{l.Name, true})
 		}
@@ -111,6 +115,8 @@ func changes(from, to State) []change {
 		}
 	}
 	add(gatewayHints(from, to)...)
+	newRules, oldRules := ruleChanges(from, to)
+	add(newRules...)
 
 	// The NIC becomes a port before the routes leave it, as it can send in both
 	// roles but hear in only one, and is released after they are back.
@@ -121,18 +127,20 @@ func changes(from, to State) []change {
 	}
 
 	// Routes, each replaced by the one that takes its place.
-	for _, r := range to.Routes {
-		if !slices.Contains(from.Routes, r) {
+	routes := to.wantedRoutes(from)
+	for _, r := range inOrderOfDependence(routes) {
+		if !slices.ContainsFunc(from.Routes, r.same) {
 			add(replaceRoute{r, slices.ContainsFunc(from.Routes, func(o Route) bool { return o.id() == r.id() })})
 		}
 	}
 	for _, r := range from.Routes {
 		// What looks left over may be what an address that comes back will follow.
 		adopted := r.Protocol == protocolKernel && to.followsAddr(r)
-		if !adopted && !slices.ContainsFunc(to.Routes, func(o Route) bool { return o.id() == r.id() }) {
+		if !adopted && !slices.ContainsFunc(routes, func(o Route) bool { return o.id() == r.id() }) {
 			add(delRoute{r})
 		}
 	}
+	add(oldRules...)
 
 	for _, l := range to.Links {
 		if have, ok := from.link(l.Name); ok && have.Master != "" && l.Master == "" {
@@ -157,6 +165,7 @@ func changes(from, to State) []change {
 	for _, a := range hasty {
 		add(settleAddr{a})
 	}
+	add(prefixRoutes(wanted, hasty)...)
 	for _, l := range from.Links {
 		if _, ok := to.link(l.Name); !ok {
 			add(deleteBridge{l.Name})
@@ -211,14 +220,13 @@ func strictFilter(s State) bool {
 func gatewayHints(from, to State) []change {
 	var list []change
 	for _, r := range to.Routes {
-		if !r.Via.IsValid() || slices.Contains(from.Routes, r) {
+		if slices.ContainsFunc(from.Routes, r.same) {
 			continue
 		}
 		for _, n := range slices.Concat(from.Neighbors, to.Neighbors) {
 			hint := addNeighbor{Neighbor{Link: r.Link, IP: n.IP, MAC: n.MAC}}
-			if n.IP == r.Via && !n.Permanent && !slices.Contains(list, change(hint)) {
+			if slices.Contains(r.Gateways(), n.IP) && !n.Permanent && !slices.Contains(list, change(hint)) {
 				list = append(list, hint)
-				break
 			}
 		}
 	}
@@ -229,10 +237,7 @@ func gatewayHints(from, to State) []change {
 // can't be made by anyone but the kernel; lifetimes have gone on since they
 // were captured.
 func (s State) wantedAddrs(now State) []Addr {
-	var elapsed time.Duration
-	if !s.At.IsZero() && now.At.After(s.At) {
-		elapsed = now.At.Sub(s.At)
-	}
+	elapsed := s.elapsed(now)
 	var list []Addr
 	for _, a := range slices.Concat(s.Addrs, s.Retiring) {
 		if a.Temporary {
@@ -242,12 +247,50 @@ func (s State) wantedAddrs(now State) []Addr {
 			if a.Valid -= elapsed; a.Valid < time.Second {
 				continue // it would have expired
 			}
+			a.Valid = wholeSeconds(a.Valid)
 			if a.Preferred != Forever {
-				a.Preferred = max(0, a.Preferred-elapsed)
+				a.Preferred = wholeSeconds(max(0, a.Preferred-elapsed))
 			}
 		}
 		list = append(list, a)
 	}
+	return list
+}
+
+// wholeSeconds rounds up: the kernel told what is left rounded down, and down
+// twice is a second less than there was.
+func wholeSeconds(d time.Duration) time.Duration {
+	return (d + time.Second - 1).Truncate(time.Second)
+}
+
+// wantedRoutes are the routes to be there, with what is left of lifetimes.
+func (s State) wantedRoutes(now State) []Route {
+	elapsed := s.elapsed(now)
+	var list []Route
+	for _, r := range s.Routes {
+		if r.Expires != 0 {
+			if r.Expires -= elapsed; r.Expires < time.Second {
+				continue // it would have expired
+			}
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// elapsed is the time since the state was captured.
+func (s State) elapsed(now State) time.Duration {
+	if s.At.IsZero() || !now.At.After(s.At) {
+		return 0
+	}
+	return now.At.Sub(s.At)
+}
+
+// inOrderOfDependence brings routes into an order in which the kernel takes
+// them: a gateway must be reachable by a route without one, of whatever table.
+func inOrderOfDependence(list []Route) []Route {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b Route) int { return boolCompare(len(a.Gateways()) > 0, len(b.Gateways()) > 0) })
 	return list
 }
 

@@ -29,6 +29,9 @@ type State struct {
 	// Routes that leave through these links, all tables, but for those that the
 	// kernel makes by itself from addresses.
 	Routes []Route `json:"routes"`
+	// Rules of the routing policy that name these links, with all others of the
+	// same priority, in the kernel's order.
+	Rules []Rule `json:"rules,omitempty"`
 	// Neighbors that are permanent, and those entries of gateways that spare a
 	// moved route its first resolution.
 	Neighbors []Neighbor `json:"neighbors,omitempty"`
@@ -65,6 +68,12 @@ type Link struct {
 	Ethernet bool `json:"ethernet"`
 	// Wireless tells links that can't be a bridge's port for more than one MAC.
 	Wireless bool `json:"wireless,omitempty"`
+	// TxQueueLen is how many packets may wait to be sent.
+	TxQueueLen int `json:"tx_queue_len,omitempty"`
+	// RxQueues and TxQueues are how many queues the driver has. They are its own
+	// affair, and stay as they are.
+	RxQueues int `json:"rx_queues,omitempty"`
+	TxQueues int `json:"tx_queues,omitempty"`
 	// MulticastSnooping of a bridge.
 	MulticastSnooping bool `json:"multicast_snooping,omitempty"`
 }
@@ -83,19 +92,21 @@ type Addr struct {
 	Scope     int          `json:"scope"`
 	// NoPrefixRoute: the kernel makes no route for the prefix.
 	NoPrefixRoute bool `json:"no_prefix_route,omitempty"`
+	// Metric of the route that the kernel makes for the prefix; 0 is its default.
+	Metric int `json:"metric,omitempty"`
+	// Protocol is who made the address, as far as the kernel was told.
+	Protocol int `json:"protocol,omitempty"`
+	// NoDAD is the mark that an IPv6 address skipped duplicate address detection.
+	// Every address is added without; those wanted without the mark lose it again.
+	NoDAD bool `json:"nodad,omitempty"`
+	// Home: it is a home address (RFC 6275).
+	Home bool `json:"home,omitempty"`
+	// AutoJoin: it is a multicast address whose group is joined.
+	AutoJoin bool `json:"auto_join,omitempty"`
 	// ManageTempAddr: privacy addresses are made from it.
 	ManageTempAddr bool `json:"manage_temp_addr,omitempty"`
 	// Temporary: the kernel made it as a privacy address (RFC 8981).
 	Temporary bool `json:"temporary,omitempty"`
-	// NoDAD is the mark that an IPv6 address skipped duplicate address detection.
-	// Every address is added without; those wanted without the mark lose it again.
-	NoDAD bool `json:"nodad,omitempty"`
-	// Home address of Mobile IPv6 (RFC 6275).
-	Home bool `json:"home,omitempty"`
-	// Metric of the route that the kernel makes for the prefix, 0 for its own.
-	Metric int `json:"metric,omitempty"`
-	// Protocol tells who made the address (IFA_PROTO); 0 is not told.
-	Protocol int `json:"protocol,omitempty"`
 	// Preferred and Valid are the remaining lifetimes, Forever if unlimited.
 	// A preferred lifetime of 0 is a deprecated address.
 	Preferred time.Duration `json:"preferred"`
@@ -105,8 +116,9 @@ type Addr struct {
 // finite reports whether the address expires.
 func (a Addr) finite() bool { return a.Valid != Forever }
 
-// Route is a route whose next hops leave through one link.
+// Route is a route that leaves through a link. It is comparable.
 type Route struct {
+	// Link is the scope's link that the route, or one of its Hops, leaves through.
 	Link     string       `json:"link"`
 	Family   int          `json:"family"` // 4 or 6
 	Table    int          `json:"table"`
@@ -124,13 +136,17 @@ type Route struct {
 	HopLimit int          `json:"hop_limit,omitempty"`
 	// From is the source prefix of an IPv6 route for some sources only.
 	From netip.Prefix `json:"from,omitzero"`
-	// Preference is that of RFC 4191, of IPv6 routes: 0 medium, 1 high, 3 low.
+	// Hops are the next hops of a route that has several; Via and OnLink are
+	// then not set.
+	Hops Hops `json:"hops,omitzero"`
+	// Preference of an IPv6 route among routers: 0 medium, 1 high, 3 low (RFC
+	// 4191, 2.1).
 	Preference int `json:"preference,omitempty"`
-	// Realms are those of ip-route(8).
-	Realms uint32 `json:"realms,omitempty"`
-	// OtherMetrics holds the metrics of rtnetlink(7) that have no field here
-	// (initcwnd, quickack, locks), as the kernel tells them, in hexadecimal.
-	OtherMetrics string `json:"other_metrics,omitempty"`
+	// Realm as ip-route(8) knows it.
+	Realm   int     `json:"realm,omitempty"`
+	Metrics Metrics `json:"metrics,omitzero"`
+	// Expires is the remaining lifetime, 0 if unlimited.
+	Expires time.Duration `json:"expires,omitempty"`
 }
 
 // isDefault reports whether the route is a default route of the main table.
@@ -143,6 +159,12 @@ type Neighbor struct {
 	MAC  slaac.MAC  `json:"mac"`
 	// Permanent entries are configuration; others were learned.
 	Permanent bool `json:"permanent,omitempty"`
+	// Proxy entries have no MAC: the host answers for the address.
+	Proxy bool `json:"proxy,omitempty"`
+	// Router marks a neighbour as one (RFC 4861, 7.2.5).
+	Router bool `json:"router,omitempty"`
+	// Protocol is who made the entry, as far as the kernel was told.
+	Protocol int `json:"protocol,omitempty"`
 }
 
 // Names of what exists only while the uplink changes its place: an nftables
@@ -175,16 +197,16 @@ type addrID struct {
 func (a Addr) id() addrID { return addrID{a.Link, a.Prefix, a.Peer} }
 
 // same reports whether two addresses mean the same; remaining lifetimes count
-// down by themselves, and who made an address says nothing of what it does.
+// down by themselves, and who made one does not matter once it is there.
 func (a Addr) same(b Addr) bool {
 	norm := func(a Addr) Addr {
-		a.Protocol = 0
 		if a.finite() {
 			a.Valid = 0
 		}
 		if a.Preferred != 0 && a.Preferred != Forever {
 			a.Preferred = 1
 		}
+		a.Protocol = 0
 		return a
 	}
 	return norm(a) == norm(b)
@@ -198,6 +220,15 @@ type routeID struct {
 
 func (r Route) id() routeID { return routeID{r.Family, r.Table, r.Metric, r.TOS, r.Dst, r.From} }
 
+// same reports whether two routes mean the same; a remaining lifetime counts
+// down by itself.
+func (r Route) same(o Route) bool {
+	if r.Expires != 0 && o.Expires != 0 {
+		r.Expires = o.Expires
+	}
+	return r == o
+}
+
 // sort brings lists into their one order.
 func (s *State) sort() {
 	byRoute := func(a, b Route) int {
@@ -208,7 +239,7 @@ func (s *State) sort() {
 	slices.SortStableFunc(s.Routes, byRoute)
 	slices.SortStableFunc(s.Elsewhere, byRoute)
 	slices.SortStableFunc(s.Neighbors, func(a, b Neighbor) int {
-		return cmp.Or(cmp.Compare(a.Link, b.Link), a.IP.Compare(b.IP))
+		return cmp.Or(cmp.Compare(a.Link, b.Link), a.IP.Compare(b.IP), boolCompare(a.Proxy, b.Proxy))
 	})
 }
 
@@ -227,20 +258,30 @@ func (s State) link(name string) (Link, bool) {
 // without one.
 func (s *State) followsAddr(r Route) bool {
 	return slices.ContainsFunc(s.Addrs, func(a Addr) bool {
-		if a.Link != r.Link || a.NoPrefixRoute || a.Prefix.Addr().Is4() != (r.Family == 4) {
+		if a.Link != r.Link || a.Prefix.Addr().Is4() != (r.Family == 4) {
 			return false
 		}
-		// The kernel's own metric for IPv6 is 256 (IP6_RT_PRIO_ADDRCONF).
-		metric := a.Metric
-		if metric == 0 && r.Family == 6 {
-			metric = 256
+		if a.Peer.IsValid() && r.Family == 6 && r.Dst == netip.PrefixFrom(a.Peer.Addr(), 128) {
+			return true // asked for or not
 		}
-		if a.Peer.IsValid() {
-			// Both ends have a route of their own in IPv6.
-			if r.Family == 6 && r.Dst == netip.PrefixFrom(a.Prefix.Addr(), 128) || r.Dst == a.Peer.Masked() {
-				return true
-			}
+		if a.NoPrefixRoute {
+			return false
 		}
-		return r.Dst == a.Prefix.Masked() && r.Metric == metric
+		if a.Peer.IsValid() && (r.Family == 6 && r.Dst == netip.PrefixFrom(a.Prefix.Addr(), 128) || r.Dst == a.Peer.Masked()) {
+			return true
+		}
+		// Whatever its metric: where addresses share a prefix and not that, the
+		// kernel takes one's route for the other's.
+		return r.Dst == a.Prefix.Masked()
 	})
+}
+
+func boolCompare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }

@@ -54,6 +54,8 @@ func (c Config) State(there State) (State, error) {
 		want.Sysctls["net/ipv4/conf/"+scope.Bridge+"/rp_filter"] = v
 		want.Sysctls["net/ipv4/conf/"+scope.Uplink+"/rp_filter"] = v
 	}
+	want.inherit(there)
+	want.wantNetfilter(there)
 	own, err := c.ownAddress(up.MAC, prefix)
 	if err != nil {
 		return State{}, err
@@ -63,7 +65,7 @@ func (c Config) State(there State) (State, error) {
 		if r.Protocol == protocolRA {
 			r.Protocol = 4 // RTPROT_STATIC: nothing will renew it
 		}
-		r.Link = scope.Bridge
+		r.Link, r.Hops, r.Expires = scope.Bridge, r.Hops.moved(scope.Uplink, scope.Bridge), 0
 		if slices.ContainsFunc(want.Retiring, func(a Addr) bool { return a.Prefix.Addr() == r.Source }) {
 			r.Source = own
 		}
@@ -73,10 +75,11 @@ func (c Config) State(there State) (State, error) {
 	}
 	for _, n := range there.Neighbors {
 		n.Link = scope.Bridge
-		if n.Permanent && !slices.ContainsFunc(want.Neighbors, func(o Neighbor) bool { return o.IP == n.IP }) {
+		if n.Permanent && !slices.ContainsFunc(want.Neighbors, func(o Neighbor) bool { return o.IP == n.IP && o.Proxy == n.Proxy }) {
 			want.Neighbors = append(want.Neighbors, n)
 		}
 	}
+	want.Rules = wantedRules(there.Rules, scope)
 	want.sort()
 	return want, nil
 }
@@ -113,7 +116,7 @@ func (c Config) uplink(there State) (Link, error) {
 		return up, &plan.Refusal{Subject: "bridge " + scope.Bridge, Reason: fmt.Sprintf("is there already, and is somebody else's: it has the port %s, not %s", there.Ports[0], scope.Uplink), Err: ErrNotBridge}
 	}
 	for _, what := range there.Unsupported {
-		return up, refuse(ErrUnsupportedSetup, "%s; that can't be moved to a bridge yet", what)
+		return up, refuse(ErrUnsupportedSetup, "%s; that can't be moved to a bridge", what)
 	}
 	if c.Static {
 		return up, nil
@@ -124,6 +127,9 @@ func (c Config) uplink(there State) (Link, error) {
 		}
 	}
 	for _, r := range there.Routes {
+		if r.Expires != 0 && r.Protocol != protocolRA {
+			return up, refuse(ErrDynamic, "its route %s has a lifetime, and nothing would renew it on the bridge; set static to make it permanent", describeRoute(r))
+		}
 		if r.Protocol == protocolRA && r.isDefault() {
 			return up, refuse(ErrDynamic, "its default route via %s is from router advertisements, and switching forwarding on would remove it; set static to make it permanent", r.Via)
 		}
@@ -137,9 +143,10 @@ func wantedUplink(up Link, scope Scope) Link {
 }
 
 func wantedBridge(up Link, there State, scope Scope) Link {
-	br := Link{Name: scope.Bridge, Kind: "bridge", Ethernet: true, MAC: up.MAC, MTU: up.MTU, Up: true}
+	br := Link{Name: scope.Bridge, Kind: "bridge", Ethernet: true, MAC: up.MAC, MTU: up.MTU, Up: true, TxQueueLen: up.TxQueueLen}
 	if b, ok := there.link(scope.Bridge); ok {
 		br.Master, br.MasterKind = b.Master, b.MasterKind
+		br.RxQueues, br.TxQueues = b.RxQueues, b.TxQueues
 	}
 	return br
 }
@@ -179,9 +186,10 @@ func (c Config) wantAddrs(want *State, there State, mac slaac.MAC, prefix netip.
 			continue
 		}
 		a.Label = strings.Replace(a.Label, want.Uplink, bridge, 1)
-		a.Link = bridge
+		// Whether it is unique was found out on the NIC, or is not to be.
+		a.Link, a.NoDAD = bridge, false
 		if a.finite() { // only with Static
-			a.Preferred, a.Valid = Forever, Forever
+			a.Preferred, a.Valid, a.Protocol = Forever, Forever, 0
 			a.ManageTempAddr = false
 		}
 		if own.IsValid() && a.Prefix.Addr() != own && prefix.Contains(a.Prefix.Addr()) {

@@ -46,6 +46,10 @@ const (
 	// NAT64 prefix; the bridge did not know the guest's port, or the gateway
 	// was down.
 	InsidePrefixToUplink Reason = "inside-prefix-to-uplink"
+	// OwnToUplink: to one of the host's own addresses, IPv4 or IPv6, that it does
+	// not have at the moment, as early in a boot: the default route leads the
+	// packet back to the provider, who returns it, again and again.
+	OwnToUplink Reason = "own-to-uplink"
 	// ForeignSourceToUplink: a source MAC that is not the NIC's. Nothing should
 	// come this far; it is the last line.
 	ForeignSourceToUplink Reason = "foreign-source-to-uplink"
@@ -62,7 +66,7 @@ func Reasons() []Reason {
 	return []Reason{
 		GuestToUplink, UplinkToGuest,
 		RAFromUplink, RSFromUplink, RedirectFromUplink, NDFromUplink, NAT64FromUplink, DNSFromUplink, OwnSourceFromUplink, StackedVLANFromUplink,
-		RAToUplink, RedirectOut, NDInsidePrefixToUplink, InsidePrefixToUplink, ForeignSourceToUplink,
+		RAToUplink, RedirectOut, NDInsidePrefixToUplink, InsidePrefixToUplink, OwnToUplink, ForeignSourceToUplink,
 		RAFromGuest, RedirectFromGuest, StackedVLANFromGuest,
 	}
 }

@@ -96,6 +96,8 @@ func (c Config) output() nft.Chain {
 		nd(nft.NeighbrAdvert),
 		drop(InsidePrefixToUplink, "", nft.In(nft.KindIP6Daddr, "guests6"), nft.Invert(nft.In(nft.KindIP6Daddr, "gateways6"))),
 		drop(InsidePrefixToUplink, "", nft.In(nft.KindIP6Daddr, "nat64")),
+		drop(OwnToUplink, "it would come back", nft.In(nft.KindIP6Daddr, "own6"), nft.Invert(nft.In(nft.KindIP6Daddr, "gateways6"))),
+		drop(OwnToUplink, "", nft.In(nft.KindIPDaddr, "own4")),
 	}}
 }
 

@@ -155,6 +155,10 @@ func checks(n *network) []check {
 	add("to a guest's link-local, port unknown", host, eth(unknown, hostMAC, v6, icmp(ownLL, slaac.LinkLocal(unknown), 128)), guests, one(InsidePrefixToUplink))
 	add("the /64 by the default route", host, eth(gwMAC, hostMAC, v6, icmp(outside, g1, 128)), nil, one(InsidePrefixToUplink))
 	add("NAT64 by the default route", host, eth(gwMAC, hostMAC, v6, tcp6(g1, nat64, 80)), nil, one(InsidePrefixToUplink))
+	for _, a := range []netip.Addr{elsewhere, ownLL} {
+		add("own "+a.String()+" by the default route", host, eth(gwMAC, hostMAC, v6, icmp(gw, a, 128)), nil, one(OwnToUplink))
+	}
+	add("own "+own4.String()+" by the default route", host, eth(gwMAC, hostMAC, v4, ip4(gw4, own4, 1, blank(16))), nil, one(OwnToUplink))
 	add("host to a guest", host, eth(g1MAC, hostMAC, v6, icmp(outside, g1, 128)), []place{guest1}, nil)
 	add("host's MLD report", host, eth(slaac.MAC{0x33, 0x33, 0, 0, 0, 0x16}, hostMAC, v6, icmp(ownLL, ip("ff02::16"), 143)), toAll, nil)
 	add("host's ARP", host, eth(bcast, hostMAC, arpType, arp), toAll, nil)

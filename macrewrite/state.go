@@ -47,8 +47,8 @@ func Capture(ctx context.Context) (State, error) {
 }
 
 // Plan leads from one state to another in one atomic step of the Apply phase,
-// or none if they are equal. It fails if to holds what only somebody else can
-// have put into the table.
+// or none if they are equal. It fails if to is another table, or holds what only
+// somebody else can have put into this one.
 func Plan(from, to State) (plan.Plan, error) {
 	if nft.Equal(from.Table, to.Table) {
 		return plan.Plan{}, nil
@@ -58,6 +58,9 @@ func Plan(from, to State) (plan.Plan, error) {
 		step.Text = fmt.Sprintf("remove the edge rules (nftables table %s %s)", nft.Bridge, TableName)
 		step.Do = func(ctx context.Context) error { return nft.Delete(ctx, nft.Bridge, TableName) }
 		return plan.Plan{Steps: []plan.Step{step}}, nil
+	}
+	if to.Table.Family != nft.Bridge || to.Table.Name != TableName {
+		return plan.Plan{}, fmt.Errorf("plan edge rules: table %s %s is not the edge's, %s %s", to.Table.Family, to.Table.Name, nft.Bridge, TableName)
 	}
 	if err := to.Table.Check(); err != nil {
 		return plan.Plan{}, fmt.Errorf("plan edge rules: %w", err)

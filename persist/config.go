@@ -16,8 +16,13 @@ var (
 	ErrFormat = errors.New("format can't be used")
 	// ErrUnreadable: a configuration file can't be understood.
 	ErrUnreadable = errors.New("configuration file can't be understood")
-	// ErrShared: a file configures the uplink together with other interfaces.
-	ErrShared = errors.New("file configures other interfaces too")
+	// ErrShared: an entry or file configures the uplink together with other
+	// interfaces, or another interface is built on it.
+	ErrShared = errors.New("other interfaces are configured too")
+	// ErrUneditable: a file is written in a way that can't be kept.
+	ErrUneditable = errors.New("file can't be edited")
+	// ErrEdited: a file was changed by somebody since it was written.
+	ErrEdited = errors.New("file was changed since it was written")
 	// ErrInexpressible: the wanted state can't be rendered.
 	ErrInexpressible = errors.New("state can't be rendered")
 	// ErrPath: a path is not absolute.
@@ -78,6 +83,10 @@ type Config struct {
 	// Executable is the absolute path of the program that the unit starts with
 	// the argument "run"; no unit is written if it is empty.
 	Executable string
+	// Edge is the state of the edge (package macrewrite) as JSON, which a second
+	// unit has Executable load at boot, with the arguments "edge -load" and a
+	// path, before any link comes up; neither is written if it is empty.
+	Edge []byte
 	// ConfigFile is the absolute path that the program gets with -f; default
 	// none.
 	ConfigFile string

@@ -1,6 +1,7 @@
 // Package persist renders the state that a host is wanted to have into the
-// files that its next boot reads: netplan or systemd-networkd, sysctl.d, and a
-// systemd unit for the program that serves the guests.
+// files that its next boot reads: netplan or systemd-networkd, sysctl.d, a systemd
+// unit for the program that serves the guests, and one that puts the edge's rules
+// in place before any link comes up.
 //
 // [Config.Scope] names the files in question, [Capture] reads them,
 // [Config.State] decides what is wanted of them and is where the rendering
@@ -11,26 +12,48 @@
 //
 // # What becomes of the files that were there
 //
-// With netplan, the one file that configures the uplink is replaced in place,
-// and a copy is kept beside it under a name that netplan doesn't read. With
-// networkd, whose first file that matches an interface is the only one, our
+// With netplan, the file that configures the uplink is edited, and a copy is
+// kept beside it under a name that netplan doesn't read. Of the uplink's entry
+// stays what is about the device; addresses, routes and name servers go to the
+// entry of the bridge, with the comments on them, and gateway4 and gateway6
+// become routes there. Every other line stays as it is, to the octet: the edit
+// is one of lines, and it is read again and compared before it counts. Text that
+// can't be edited so (braces around more than one entry, anchors and aliases in
+// ours) is a [*plan.Refusal] naming file and line. Uplinks that netplan makes,
+// VLANs and bonds, are edited as well, and VLANs on the uplink stay on it.
+//
+// With networkd, whose first file that matches an interface is the only one, our
 // files sort before the others, and the originals are renamed to *.networkNO.
 // A file that configures other interfaces as well is never touched; where it
-// would be in the way, that is a [*plan.Refusal] naming file and line.
+// would be in the way, that is a refusal too.
+//
+// # The way back
+//
+// [Original] decides what the files were before the first of them was touched,
+// from the kept copies and from what our files say was set aside, and [Plan]
+// leads there. Whatever of ours was changed by somebody since, which a sum in
+// each file tells, is refused by name. [Diff] shows what a plan would do.
+//
+// # Who else may configure the uplink
+//
+// ifupdown, NetworkManager, connman, wicked, dhcpcd and Red Hat's network
+// scripts are known by their files; [Config.State] refuses them by name, unless
+// netplan or networkd configure the uplink or [FormatNone] is asked for.
 //
 // # What a crash leaves
 //
 // Each file is written atomically, and they are written in such an order that
 // one single rename takes the next boot from the old network to the new one,
 // and one back: what is written before has no effect by itself, what is written
-// after is not needed to reach the host. The exception is an uplink that
-// several netplan files configure together; the plan then carries a note.
+// after is not needed to reach the host. That holds for the way back as well,
+// and from whatever is left in between the originals are found. The exception is
+// an uplink that several netplan files configure together; the plan then
+// carries a note.
 //
 // # Out of scope
 //
 // No running program is told to read its files again, and what the NAT64
-// gateway and the edge's rules need is made anew by the serving program when it
-// starts.
+// gateway needs is made anew by the serving program when it starts.
 //
 // # Privileges and errors
 //

@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"bytes"
 	"flag"
 	"net/netip"
 	"os"
@@ -101,7 +102,9 @@ func dump(s State) string {
 		case f.Target != "":
 			b.WriteString("==> " + f.Path + " -> " + f.Target + "\n")
 		default:
-			b.WriteString("==> " + f.Path + " " + f.Mode.String() + "\n" + string(f.Content))
+			// The sums would only tell that something else has changed too.
+			lines, _, _ := unsealed(f.Content)
+			b.WriteString("==> " + f.Path + " " + f.Mode.String() + "\n" + string(bytes.Join(lines, nil)))
 		}
 	}
 	for _, n := range s.Notes {

@@ -20,6 +20,10 @@ type kept struct {
 	// hardware are further lines for netplan's uplink.
 	hardware []string
 	notes    []string
+	// vlans that networkd makes on the uplink, where they stay.
+	vlans []string
+	// dynamic tells an uplink that asked for its configuration.
+	dynamic bool
 }
 
 // hardwareKeys are settings of netplan that stay with the device whatever is
@@ -36,11 +40,13 @@ func renderedKeys() []string {
 		"accept-ra", "link-local", "renderer", "optional", "interfaces", "parameters", "ipv6-privacy", "ipv6-address-generation", "ipv6-mtu"}
 }
 
-// keepEntry collects what is to be taken over from an entry of netplan's.
+// keepEntry collects what is to be taken over from an entry of netplan's. The
+// uplink's keeps most of it itself, unless the file is ours.
 func (k *kept) keepEntry(f File, e netplanEntry, n nic) error {
 	isUplink := e.kind != "bridges"
 	for _, key := range e.keys() {
 		v := e.get(key.Value)
+		k.dynamic = k.dynamic || (key.Value == "dhcp4" || key.Value == "dhcp6") && slices.Contains([]string{"true", "yes", "on", "y"}, v.Value)
 		switch name := key.Value; {
 		case name == "nameservers":
 			ns := netplanEntry{node: v}
@@ -52,7 +58,7 @@ func (k *kept) keepEntry(f File, e netplanEntry, n nic) error {
 			}
 		case name == "routing-policy" && len(v.Content) > 0:
 			return refuseAt(f, key.Line, ErrInexpressible, "routing-policy of %s can't be moved to %s yet", e, n.bridge)
-		case !isUplink && name == "macaddress", name == "routing-policy", slices.Contains(renderedKeys(), name):
+		case !isUplink && name == "macaddress", name == "routing-policy", slices.Contains(renderedKeys(), name), isUplink && !f.own():
 		case isUplink && name == "match":
 			m := netplanEntry{node: v}
 			k.match = nil
@@ -79,6 +85,8 @@ func (k *kept) keepEntry(f File, e netplanEntry, n nic) error {
 func (k *kept) keepNetwork(nf networkFile, n nic) error {
 	for _, s := range nf.settings {
 		switch s.section + "." + s.key {
+		case "Network.DHCP":
+			k.dynamic = k.dynamic || !slices.Contains([]string{"no", "false", "off", "0"}, s.value)
 		case "Network.DNS":
 			for _, w := range strings.Fields(s.value) {
 				k.servers = appendNew(k.servers, w)
@@ -91,7 +99,12 @@ func (k *kept) keepNetwork(nf networkFile, n nic) error {
 			if nf.uplink != no {
 				k.macaddress = s.value
 			}
-		case "Network.Bond", "Network.VRF", "Network.VLAN", "Network.MACVLAN", "Network.IPVLAN", "Network.VXLAN", "Network.Tunnel":
+		case "Network.VLAN":
+			if nf.uplink == no {
+				return refuseAt(nf.file, s.line, ErrShared, "%s is made on %s, which is written anew", s.value, n.bridge)
+			}
+			k.vlans = appendNew(k.vlans, s.value)
+		case "Network.Bond", "Network.VRF", "Network.MACVLAN", "Network.IPVLAN", "Network.VXLAN", "Network.Tunnel":
 			return refuseAt(nf.file, s.line, ErrShared, "%s=%s is built on the interface, which is to be a port of %s", s.key, s.value, n.bridge)
 		case "Network.Bridge":
 			if s.value != n.bridge {

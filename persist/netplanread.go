@@ -18,6 +18,21 @@ import (
 type nic struct {
 	uplink, bridge string
 	mac            slaac.MAC
+	kind           string // of the uplink
+}
+
+// made reports whether the uplink is a link that configuration makes.
+func (n nic) made() bool {
+	switch n.kind {
+	case "", "device", "veth", "dummy":
+		return false
+	}
+	return true
+}
+
+// unmade is the refusal of an uplink that no file makes.
+func (n nic) unmade(where string) error {
+	return &plan.Refusal{Subject: "uplink " + n.uplink, Reason: fmt.Sprintf("is a %s, and %s makes it; set format to none", n.kind, where), Err: ErrInexpressible}
 }
 
 // answer says whether an entry is about a link.
@@ -34,9 +49,15 @@ type netplanFile struct {
 	file File
 	// ours are the entries of uplink and bridge.
 	ours []netplanEntry
-	// other is the first entry that is not about our links, unless its node is
-	// nil.
-	other netplanEntry
+}
+
+// uplink returns the entry of the uplink.
+func (nf netplanFile) uplink() (netplanEntry, bool) {
+	i := slices.IndexFunc(nf.ours, func(e netplanEntry) bool { return e.kind != "bridges" })
+	if i < 0 {
+		return netplanEntry{}, false
+	}
+	return nf.ours[i], true
 }
 
 // netplanEntry is one interface in a file.
@@ -91,7 +112,7 @@ func readNetplan(f File, n nic) (netplanFile, error) {
 			return nf, err
 		}
 		for _, k := range kinds {
-			if k.key == "version" || k.key == "renderer" || isNull(k.value) {
+			if slices.Contains([]string{"version", "renderer", "openvswitch"}, k.key) || isNull(k.value) {
 				continue
 			}
 			ids, err := mapping(f, k.value, k.key)
@@ -99,6 +120,9 @@ func readNetplan(f File, n nic) (netplanFile, error) {
 				return nf, err
 			}
 			for _, id := range ids {
+				if id.key == "renderer" && id.value.Kind == yaml.ScalarNode {
+					continue
+				}
 				if !isNull(id.value) {
 					if _, err := mapping(f, id.value, k.key+" "+id.key); err != nil {
 						return nf, err
@@ -125,8 +149,6 @@ func (nf *netplanFile) sort(entries []netplanEntry, n nic) error {
 			uplinkIDs = append(uplinkIDs, e.id)
 		case about == maybe:
 			return refuseAt(nf.file, e.line, ErrShared, "%s %s, which takes in %s but can be other interfaces too; give %s an entry of its own", e, why, n.uplink, n.uplink)
-		case nf.other.node == nil:
-			nf.other = e
 		}
 	}
 	for _, e := range entries {
@@ -135,7 +157,9 @@ func (nf *netplanFile) sort(entries []netplanEntry, n nic) error {
 		}
 		for _, key := range []string{"interfaces", "link"} {
 			for _, used := range scalars(e.get(key)) {
-				if slices.Contains(uplinkIDs, used.Value) {
+				// A VLAN stays below the bridge: the kernel takes its frames off
+				// the NIC before a bridge sees them.
+				if slices.Contains(uplinkIDs, used.Value) && e.kind != "vlans" {
 					return refuseAt(nf.file, used.Line, ErrShared, "%s is built on %s, which is to be a port of %s", e, n.uplink, n.bridge)
 				}
 			}

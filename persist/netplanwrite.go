@@ -11,71 +11,112 @@ import (
 // quote makes a YAML string of a text that holds nothing unusual.
 func quote(s string) string { return strconv.QuoteToASCII(s) }
 
-// netplanYAML is the file for netplan. What it can't say is in
-// netplanNetdevExtra and netplanBridgeExtra.
+// yamlWriter writes lines of YAML in a file's own style.
+type yamlWriter struct {
+	lines []string
+	// base is the indentation of an entry's name, step that of a level more, dash
+	// that of a list's items.
+	base, step, dash int
+	// comments of settings that are written here now.
+	comments comments
+}
+
+// set writes a line of an entry: its name at level 0, its keys at level 1.
+func (w *yamlWriter) set(level int, format string, args ...any) {
+	w.line(w.base+level*w.step, format, args...)
+}
+
+// item writes the first line of a list's item below a key of level 1, more
+// one of its other lines.
+func (w *yamlWriter) item(format string, args ...any) {
+	w.line(w.base+w.step+w.dash, "- "+format, args...)
+}
+
+func (w *yamlWriter) more(format string, args ...any) {
+	w.line(w.base+w.step+w.dash+2, format, args...)
+}
+
+func (w *yamlWriter) line(indent int, format string, args ...any) {
+	w.lines = append(w.lines, strings.Repeat(" ", indent)+fmt.Sprintf(format, args...))
+}
+
+// remarked writes what f does with the comments on it.
+func (w *yamlWriter) remarked(about string, indent int, f func()) {
+	r := w.comments.take(about)
+	for _, l := range r.above {
+		w.line(indent, "%s", l)
+	}
+	at := len(w.lines)
+	f()
+	if r.behind != "" {
+		w.lines[at] += " " + r.behind
+	}
+}
+
+// netplanYAML is the file for netplan where none has an entry for the uplink.
+// What it can't say is in netplanNetdevExtra and netplanBridgeExtra.
 //
 // The keys are those of netplan 0.97 (Ubuntu 18.04) and later. The renderer is
 // given for the two links alone, so that those of other files keep theirs.
 func (n network) netplanYAML() []byte {
-	var b strings.Builder
-	b.WriteString(header)
-	line := func(indent int, format string, args ...any) {
-		b.WriteString(strings.Repeat("  ", indent))
-		fmt.Fprintf(&b, format, args...)
-		b.WriteByte('\n')
-	}
-	line(0, "network:")
-	line(1, "version: 2")
-	line(1, "ethernets:")
-	line(2, "%s:", quote(n.uplink))
-	line(3, "renderer: networkd")
+	w := yamlWriter{base: 4, step: 2}
+	w.set(-2, "network:")
+	w.set(-1, "version: 2")
+	w.set(-1, "ethernets:")
+	w.set(0, "%s:", quote(n.uplink))
+	w.set(1, "renderer: networkd")
 	if n.kept.setName != "" && len(n.kept.match) > 0 {
-		line(3, "match:")
+		w.set(1, "match:")
 		for _, m := range n.kept.match {
-			line(4, "%s", m)
+			w.set(2, "%s", m)
 		}
-		line(3, "set-name: %s", quote(n.kept.setName))
+		w.set(1, "set-name: %s", quote(n.kept.setName))
 	}
 	if n.kept.macaddress != "" {
-		line(3, "macaddress: %s", quote(n.kept.macaddress))
+		w.set(1, "macaddress: %s", quote(n.kept.macaddress))
 	}
 	for _, h := range n.kept.hardware {
-		line(3, "%s", h)
+		w.set(1, "%s", h)
 	}
 	if n.uplinkMTU > 0 {
-		line(3, "mtu: %d", n.uplinkMTU)
+		w.set(1, "mtu: %d", n.uplinkMTU)
 	}
-	line(3, "dhcp4: false")
-	line(3, "dhcp6: false")
-	line(3, "accept-ra: false")
-	line(3, "link-local: []")
-	line(1, "bridges:")
-	line(2, "%s:", quote(n.bridge))
-	line(3, "renderer: networkd")
-	line(3, "interfaces: [%s]", quote(n.uplink))
-	line(3, "macaddress: %s", quote(n.bridgeMAC.String()))
+	w.set(1, "dhcp4: false")
+	w.set(1, "dhcp6: false")
+	w.set(1, "accept-ra: false")
+	w.set(1, "link-local: []")
+	w.set(-1, "bridges:")
+	w.set(0, "%s:", quote(n.bridge))
+	n.netplanBridge(&w, n.uplink)
+	return []byte(header + strings.Join(w.lines, "\n") + "\n")
+}
+
+// netplanBridge writes the bridge's entry, whose port netplan calls by id.
+func (n network) netplanBridge(w *yamlWriter, id string) {
+	w.set(1, "renderer: networkd")
+	w.set(1, "interfaces: [%s]", quote(id))
+	w.set(1, "macaddress: %s", quote(n.bridgeMAC.String()))
 	if n.bridgeMTU > 0 {
-		line(3, "mtu: %d", n.bridgeMTU)
+		w.set(1, "mtu: %d", n.bridgeMTU)
 	}
-	line(3, "parameters:")
-	line(4, "stp: false")
-	line(4, "forward-delay: 0")
-	line(3, "dhcp4: false")
-	line(3, "dhcp6: false")
-	line(3, "accept-ra: false")
-	line(3, "link-local: [ipv6]")
-	n.netplanAddrs(line)
-	n.netplanRoutes(line)
+	w.set(1, "parameters:")
+	w.set(2, "stp: false")
+	w.set(2, "forward-delay: 0")
+	w.set(1, "dhcp4: false")
+	w.set(1, "dhcp6: false")
+	w.set(1, "accept-ra: false")
+	w.set(1, "link-local: [ipv6]")
+	n.netplanAddrs(w)
+	n.netplanRoutes(w)
 	if len(n.nameServers()) > 0 || len(n.kept.search) > 0 {
-		line(3, "nameservers:")
+		w.remarked("nameservers", w.base+w.step, func() { w.set(1, "nameservers:") })
 		if len(n.nameServers()) > 0 {
-			line(4, "addresses: [%s]", quoteAll(n.nameServers()))
+			w.set(2, "addresses: [%s]", quoteAll(n.nameServers()))
 		}
 		if len(n.kept.search) > 0 {
-			line(4, "search: [%s]", quoteAll(n.kept.search))
+			w.set(2, "search: [%s]", quoteAll(n.kept.search))
 		}
 	}
-	return []byte(b.String())
 }
 
 func quoteAll(list []string) string {
@@ -86,28 +127,30 @@ func quoteAll(list []string) string {
 	return strings.Join(q, ", ")
 }
 
-func (n network) netplanAddrs(line func(int, string, ...any)) {
+func (n network) netplanAddrs(w *yamlWriter) {
 	head := false
 	for _, a := range n.addrs {
 		if !plainAddr(a) {
 			continue
 		}
 		if !head {
-			line(3, "addresses:")
+			w.remarked("addresses", w.base+w.step, func() { w.set(1, "addresses:") })
 			head = true
 		}
-		label := addrLabel(a)
-		if label == "" && a.Preferred != 0 {
-			line(3, "- %s", quote(a.Prefix.String()))
-			continue
-		}
-		line(3, "- %s:", quote(a.Prefix.String()))
-		if label != "" {
-			line(5, "label: %s", quote(label))
-		}
-		if a.Preferred == 0 {
-			line(5, "lifetime: 0")
-		}
+		w.remarked(aboutAddr(a.Prefix), w.base+w.step+w.dash, func() {
+			label := addrLabel(a)
+			if label == "" && a.Preferred != 0 {
+				w.item("%s", quote(a.Prefix.String()))
+				return
+			}
+			w.item("%s:", quote(a.Prefix.String()))
+			if label != "" {
+				w.more("  label: %s", quote(label))
+			}
+			if a.Preferred == 0 {
+				w.more("  lifetime: 0")
+			}
+		})
 	}
 }
 
@@ -119,37 +162,39 @@ func addrLabel(a bridge.Addr) string {
 	return a.Label
 }
 
-func (n network) netplanRoutes(line func(int, string, ...any)) {
+func (n network) netplanRoutes(w *yamlWriter) {
 	head := false
 	for _, r := range n.routes {
 		if !plainRoute(r) {
 			continue
 		}
 		if !head {
-			line(3, "routes:")
+			w.remarked("routes", w.base+w.step, func() { w.set(1, "routes:") })
 			head = true
 		}
-		line(3, "- to: %s", quote(r.Dst.String()))
-		if r.Via.IsValid() {
-			line(4, "via: %s", quote(r.Via.String()))
-		} else {
-			line(4, "scope: link")
-		}
-		if r.OnLink {
-			line(4, "on-link: true")
-		}
-		if r.Source.IsValid() {
-			line(4, "from: %s", quote(r.Source.String()))
-		}
-		if r.Metric != 0 {
-			line(4, "metric: %d", r.Metric)
-		}
-		if r.Table != 0 && r.Table != mainTable {
-			line(4, "table: %d", r.Table)
-		}
-		if r.MTU != 0 {
-			line(4, "mtu: %d", r.MTU)
-		}
+		w.remarked(aboutRoute(r.Dst, r.Via), w.base+w.step+w.dash, func() {
+			w.item("to: %s", quote(r.Dst.String()))
+			if r.Via.IsValid() {
+				w.more("via: %s", quote(r.Via.String()))
+			} else {
+				w.more("scope: link")
+			}
+			if r.OnLink {
+				w.more("on-link: true")
+			}
+			if r.Source.IsValid() {
+				w.more("from: %s", quote(r.Source.String()))
+			}
+			if r.Metric != 0 {
+				w.more("metric: %d", r.Metric)
+			}
+			if r.Table != 0 && r.Table != mainTable {
+				w.more("table: %d", r.Table)
+			}
+			if r.MTU != 0 {
+				w.more("mtu: %d", r.MTU)
+			}
+		})
 	}
 }
 
@@ -160,8 +205,8 @@ func (n network) netplanNetdevExtra() []byte {
 
 // netplanBridgeExtra is a drop-in for the bridge's .network that netplan
 // generates.
-func (n network) netplanBridgeExtra() []byte {
-	w := newINI("# netplan has no word for this.")
+func (n network) netplanBridgeExtra(comments []string) []byte {
+	w := newINI(append(comments, "# netplan has no word for this.")...)
 	w.section("Network")
 	w.set("IPv6LinkLocalAddressGenerationMode", "eui64")
 	for _, a := range n.addrs {

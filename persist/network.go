@@ -50,13 +50,8 @@ func newNetwork(s bridge.State) (network, error) {
 			return network{}, refuse("interface "+name, "its name has characters that configuration files give a meaning to")
 		}
 	}
-	switch up.Kind {
-	case "", "device", "veth", "dummy":
-	default:
-		return network{}, refuse("uplink "+s.Uplink, "is a %s, and the files that make it can't be written yet; set persist to none", up.Kind)
-	}
 	n := network{
-		nic:       nic{uplink: s.Uplink, bridge: s.Bridge, mac: up.MAC},
+		nic:       nic{uplink: s.Uplink, bridge: s.Bridge, mac: up.MAC, kind: up.Kind},
 		uplinkMTU: up.MTU, bridgeMTU: br.MTU, bridgeMAC: br.MAC,
 	}
 	for _, a := range s.Addrs {
@@ -74,6 +69,9 @@ func newNetwork(s bridge.State) (network, error) {
 		if r.TOS != 0 {
 			return network{}, refuse("route "+r.Dst.String(), "is for the type of service %#x, which networkd has no word for", r.TOS)
 		}
+		if !r.Hops.IsZero() || r.Realm != 0 || r.Preference != 0 || r.Metrics != (bridge.Metrics{}) || r.Via.IsValid() && r.Via.Is4() != r.Dst.Addr().Is4() {
+			return network{}, refuse("route "+r.Dst.String(), "has several next hops, or parameters that can't be written yet; set format to none, and see to it yourself")
+		}
 		if t := routeType(r); t < typeUnicast || t > 4 {
 			return network{}, refuse("route "+r.Dst.String(), "is of the kernel's type %d, which leaves by no interface", t)
 		}
@@ -82,7 +80,13 @@ func newNetwork(s bridge.State) (network, error) {
 			n.kept.notes = append(n.kept.notes, fmt.Sprintf("networkd before version 255 passes over the hop limit of the route to %s", r.Dst))
 		}
 	}
+	if len(s.Rules) > 0 {
+		return network{}, refuse(fmt.Sprintf("routing rule %q", s.Rules[0]), "can't be written yet; set format to none, and see to it yourself")
+	}
 	for _, e := range s.Neighbors {
+		if e.Proxy {
+			return network{}, refuse("proxy neighbor "+e.IP.String(), "can't be written yet; set format to none, and see to it yourself")
+		}
 		if e.Permanent && e.Link == s.Bridge {
 			n.neighbors = append(n.neighbors, e)
 		}

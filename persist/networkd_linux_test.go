@@ -39,8 +39,6 @@ SYSTEMD_LOG_TARGET=console exec "$2"`
 func TestNetworkdBoot(t *testing.T) {
 	nstest.RequireRoot(t)
 	networkd := nstest.Tool(t, "systemd-networkd")
-	unshare := nstest.Tool(t, "unshare")
-	apply := nstest.Tool(t, "systemd-sysctl")
 	netplan := nstest.Tool(t, "netplan")
 	for _, f := range []Format{FormatNetplan, FormatNetworkd} {
 		t.Run(string(f), func(t *testing.T) {
@@ -53,12 +51,7 @@ func TestNetworkdBoot(t *testing.T) {
 				want.Routes[i].HopLimit = 0
 			}
 			c := Config{Bridge: want, Format: f, Root: rootWith(t, nil)}
-			// networkd gives its rights up, and has to get there all the same.
-			for dir := c.Root; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-				if err := os.Chmod(dir, 0o755); err != nil {
-					t.Fatal(err)
-				}
-			}
+			enterable(t, c.Root)
 			_, _, p := planFor(t, c)
 			confirm(t, p)
 			if f == FormatNetplan {
@@ -66,28 +59,49 @@ func TestNetworkdBoot(t *testing.T) {
 					t.Fatalf("netplan generate: %v\n%s", err, out)
 				}
 			}
-			log := start(t, ns, exec.Command(unshare, "-m", "sh", "-c", networkdScript, "sh", c.Root, networkd))
-			var left []string
-			deadline := time.Now().Add(20 * time.Second)
-			for left = []string{"not tried"}; len(left) > 0 && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-				nstest.Do(t, ns, func() error {
-					// udev would do this when the bridge appears.
-					cmd := exec.Command(apply, filepath.Join(c.Root, sysctlPath))
-					if out, err := cmd.CombinedOutput(); err != nil {
-						return fmt.Errorf("systemd-sysctl: %w\n%s", err, out)
-					}
-					var err error
-					left, err = difference(want)
-					return err
-				})
-			}
-			if len(left) > 0 {
-				t.Errorf("after the boot, bridge would still have to:\n%s\nnetworkd says:\n%s", strings.Join(left, "\n"), log())
-			}
-			if strings.Contains(log(), "ignoring") || strings.Contains(log(), "Failed") {
-				t.Errorf("networkd is not content:\n%s", log())
-			}
+			boot(t, ns, c.Root, networkd, func() ([]string, error) {
+				return difference(want, bridge.Config{Uplink: want.Uplink, Prefix: netip.MustParsePrefix("2001:db8:1:3::/64")})
+			})
 		})
+	}
+}
+
+// boot starts networkd on a root's files and waits until nothing is left to do.
+func boot(t *testing.T, ns *netns.NS, root, networkd string, left func() ([]string, error)) {
+	t.Helper()
+	unshare := nstest.Tool(t, "unshare")
+	apply := nstest.Tool(t, "systemd-sysctl")
+	log := start(t, ns, exec.Command(unshare, "-m", "sh", "-c", networkdScript, "sh", root, networkd))
+	todo := []string{"not tried"}
+	for deadline := time.Now().Add(20 * time.Second); len(todo) > 0 && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		nstest.Do(t, ns, func() error {
+			// udev would do this when the bridge appears.
+			if _, err := os.Stat(filepath.Join(root, sysctlPath)); err == nil {
+				cmd := exec.Command(apply, filepath.Join(root, sysctlPath))
+				if out, err := cmd.CombinedOutput(); err != nil {
+					return fmt.Errorf("systemd-sysctl: %w\n%s", err, out)
+				}
+			}
+			var err error
+			todo, err = left()
+			return err
+		})
+	}
+	if len(todo) > 0 {
+		t.Errorf("after the boot, there is still to do:\n%s\nnetworkd says:\n%s", strings.Join(todo, "\n"), log())
+	}
+	if strings.Contains(log(), "ignoring") || strings.Contains(log(), "Failed") {
+		t.Errorf("networkd is not content:\n%s", log())
+	}
+}
+
+// enterable lets networkd get to a root when it has given its rights up.
+func enterable(t *testing.T, root string) {
+	t.Helper()
+	for dir := root; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -145,7 +159,7 @@ func start(t *testing.T, ns *netns.NS, cmd *exec.Cmd) func() string {
 // difference is what bridge would still do in the calling thread's namespace,
 // for the state that was wanted before the boot, and for the one that it
 // decides on now.
-func difference(want bridge.State) ([]string, error) {
+func difference(want bridge.State, c bridge.Config) ([]string, error) {
 	there, err := bridge.Capture(context.Background(), want.Scope)
 	if err != nil {
 		return nil, err
@@ -159,7 +173,7 @@ func difference(want bridge.State) ([]string, error) {
 		}
 		return nil, err
 	}
-	now, err := bridge.Config{Uplink: want.Uplink, Prefix: netip.MustParsePrefix("2001:db8:1:3::/64")}.State(there)
+	now, err := c.State(there)
 	if err != nil {
 		return nil, err
 	}

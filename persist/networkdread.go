@@ -127,6 +127,17 @@ func matches(settings []setting, link string, n nic) (answer, int) {
 	return result, line
 }
 
+// netdevName returns the name of the link that a .netdev file makes, "" if it
+// can't be told.
+func netdevName(f File) string {
+	settings, err := parseINI(f)
+	i := slices.IndexFunc(settings, func(s setting) bool { return s.section == "NetDev" && s.key == "Name" })
+	if err != nil || i < 0 {
+		return ""
+	}
+	return settings[i].value
+}
+
 func sameMAC(a, b string) bool {
 	return strings.EqualFold(strings.ReplaceAll(a, "-", ":"), b)
 }

@@ -54,8 +54,8 @@ func (n network) networkdNetdev() []byte {
 }
 
 // networkdUplink makes the NIC a port of the bridge, without addresses.
-func (n network) networkdUplink() []byte {
-	w := newINI()
+func (n network) networkdUplink(comments []string) []byte {
+	w := newINI(comments...)
 	w.section("Match")
 	w.set("Name", n.uplink)
 	w.section("Link")
@@ -63,6 +63,9 @@ func (n network) networkdUplink() []byte {
 	w.number("MTUBytes", n.uplinkMTU)
 	w.section("Network")
 	w.set("Bridge", n.bridge)
+	for _, v := range n.kept.vlans {
+		w.set("VLAN", v)
+	}
 	w.set("DHCP", "no")
 	w.set("IPv6AcceptRA", "no")
 	w.set("LinkLocalAddressing", "no")

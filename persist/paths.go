@@ -18,11 +18,16 @@ const (
 	unitPath       = "etc/systemd/system/sixhost.service"
 	unitLinkPath   = "etc/systemd/system/multi-user.target.wants/sixhost.service"
 	unitLinkTarget = "../sixhost.service"
+	edgePath       = "etc/sixhost/edge.json"
 	cloudPath      = "etc/cloud/cloud.cfg"
 	cloudOffPath   = "etc/cloud/cloud.cfg.d/99-sixhost-network.cfg"
 	interfacesPath = "etc/network/interfaces"
 	netplanBinary  = "usr/sbin/netplan"
 	nmProfiles     = "etc/NetworkManager/system-connections/*"
+
+	edgeUnitPath       = "etc/systemd/system/sixhost-edge.service"
+	edgeUnitLinkPath   = "etc/systemd/system/sysinit.target.wants/sixhost-edge.service"
+	edgeUnitLinkTarget = "../sixhost-edge.service"
 
 	// savedSuffix makes a name that netplan, networkd, sysctl.d, systemd and
 	// cloud-init all pass over, as each goes by its own ending.
@@ -41,6 +46,10 @@ const (
 // Scope returns the files that Capture has to read for this Config.
 func (c Config) Scope() Scope {
 	c = c.withDefaults()
+	existence := []string{netplanBinary, cloudPath}
+	for _, o := range owners() {
+		existence = append(existence, o.paths...)
+	}
 	return Scope{
 		Root: c.Root,
 		Paths: []string{
@@ -48,11 +57,12 @@ func (c Config) Scope() Scope {
 			networkdDir + "*.network", networkdDir + "*.netdev", networkdDir + "*.link",
 			networkdDir + "*.networkNO*", networkdDir + "*.netdevNO*", networkdDir + "*" + savedSuffix + "*",
 			ownPrefix + "*.d/60-sixhost.conf*", generatedPrefix + "*.d/60-sixhost.conf*",
-			sysctlPath + "*", unitPath + "*", unitLinkPath, cloudOffPath + "*",
+			sysctlPath + "*", unitPath + "*", unitLinkPath,
+			edgePath + "*", edgeUnitPath + "*", edgeUnitLinkPath, cloudOffPath + "*",
 			interfacesPath, interfacesPath + ".d/*",
 			"usr/lib/netplan/*.yaml", "run/netplan/*.yaml",
 		},
-		Existence: []string{netplanBinary, nmProfiles, cloudPath},
+		Existence: existence,
 	}
 }
 

@@ -25,10 +25,13 @@ func Restorer() plan.Restorer {
 // has: what ranks below rankSwitch has no effect without that, what ranks above
 // isn't needed to reach the host.
 const (
-	rankBackup = iota // a copy of a file that is about to be replaced
-	rankInert         // what belongs to a link that nothing makes yet
-	rankNetdev        // makes the bridge, which without a port has no carrier and no network
-	rankSwitch        // makes the uplink a port
+	rankBackup       = iota // a copy of a file that is about to be replaced
+	rankEdge                // the edge's rules, which wait for ports to drop something
+	rankEdgeUnit            // loads them
+	rankEdgeUnitLink        // at boot
+	rankInert               // what belongs to a link that nothing makes yet
+	rankNetdev              // makes the bridge, which without a port has no carrier and no network
+	rankSwitch              // makes the uplink a port
 	rankAfter
 	rankUnit
 	rankUnitLink
@@ -38,6 +41,12 @@ func rank(name string) int {
 	switch {
 	case strings.Contains(path.Base(name), savedSuffix), strings.Contains(path.Base(name), "NO"):
 		return rankBackup
+	case name == edgePath:
+		return rankEdge
+	case name == edgeUnitPath:
+		return rankEdgeUnit
+	case name == edgeUnitLinkPath:
+		return rankEdgeUnitLink
 	case name == cloudOffPath, strings.HasPrefix(name, generatedPrefix) && strings.HasSuffix(name, dropIn):
 		return rankInert
 	case strings.HasPrefix(name, ownPrefix) && strings.HasSuffix(name, dropIn), name == sysctlPath:
@@ -119,14 +128,20 @@ func changes(from, to State) []change {
 	// first, so that the rename of the first is the switch.
 	slices.Reverse(renames)
 	after := func(c change) bool { return rank(c.path) > rankSwitch }
-	before := func(c change) bool { return !after(c) }
+	backup := func(c change) bool { return rank(c.path) == rankBackup }
+	between := func(c change) bool { return !after(c) && !backup(c) }
 	return slices.Concat(
-		slices.DeleteFunc(slices.Clone(removals), before),
-		slices.DeleteFunc(slices.Clone(writes), after),
+		only(removals, after),
+		only(writes, func(c change) bool { return !after(c) }),
 		renames,
-		slices.DeleteFunc(slices.Clone(removals), after),
-		slices.DeleteFunc(slices.Clone(writes), before),
+		only(removals, between),
+		only(writes, after),
+		only(removals, backup), // a copy goes when what it is of is back
 	)
+}
+
+func only(list []change, is func(change) bool) []change {
+	return slices.DeleteFunc(slices.Clone(list), func(c change) bool { return !is(c) })
 }
 
 // order is the rank with one thing more: the network of a bridge that one of
@@ -169,6 +184,9 @@ func (c change) text() string {
 		return "write " + name
 	case bytes.Equal(c.from.Content, c.to.Content):
 		return fmt.Sprintf("set the permissions of %s to %04o", name, c.to.Mode)
+	}
+	if c.to.edited() {
+		return "edit " + name
 	}
 	return "replace " + name
 }

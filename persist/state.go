@@ -56,9 +56,27 @@ func (f File) same(o File) bool {
 	return f.Mode == o.Mode && bytes.Equal(f.Content, o.Content)
 }
 
-// own reports whether the file is one that this package wrote.
+// own reports whether all of the file was written by this package. JSON has no
+// place for the marker, and nobody else has a file of that name.
 func (f File) own() bool {
-	return f.Target == "" && bytes.HasPrefix(f.Content, []byte(marker)) || f.Path == unitLinkPath && f.Target == unitLinkTarget
+	switch f.Path {
+	case unitLinkPath:
+		return f.Target == unitLinkTarget
+	case edgeUnitLinkPath:
+		return f.Target == edgeUnitLinkTarget
+	case edgePath:
+		return f.Target == ""
+	}
+	return f.Target == "" && bytes.HasPrefix(f.Content, []byte(marker))
+}
+
+// edited reports whether the file is somebody else's, with entries of ours.
+func (f File) edited() bool {
+	if f.own() || f.Target != "" || !match(netplanDir+"*.yaml", f.Path) {
+		return false
+	}
+	_, marked, _ := unsealed(f.Content)
+	return marked >= 0
 }
 
 // File returns a file by its path.
@@ -87,8 +105,9 @@ func (s *State) remove(name string) {
 	s.Files = slices.DeleteFunc(s.Files, func(f File) bool { return f.Path == name })
 }
 
-// keepAs adds a file under the first free name that begins with name.
-func (s *State) keepAs(f File, name string) {
+// keepAs adds a file under the first free name that begins with name, and
+// returns that.
+func (s *State) keepAs(f File, name string) string {
 	for n := 0; ; n++ {
 		f.Path = name
 		if n > 0 {
@@ -96,11 +115,11 @@ func (s *State) keepAs(f File, name string) {
 		}
 		have, taken := s.File(f.Path)
 		if taken && have.same(f) {
-			return
+			return f.Path
 		}
 		if !taken {
 			s.put(f)
-			return
+			return f.Path
 		}
 	}
 }

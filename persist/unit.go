@@ -14,18 +14,17 @@ import (
 // root. /proc/sys has to stay writable for it, and so does the folder of open
 // changes, which must outlive the service.
 func (c Config) unit() ([]byte, error) {
-	command := ""
-	for _, p := range []struct{ name, path string }{{"executable", c.Executable}, {"configuration file", c.ConfigFile}} {
-		if p.path == "" {
-			continue
-		}
-		if !path.IsAbs(p.path) || strings.ContainsAny(p.path, "\n\r") {
-			return nil, &plan.Refusal{Subject: p.name, Reason: fmt.Sprintf("the unit needs an absolute path, not %q", p.path), Err: ErrPath}
-		}
+	command, err := unitPathOf("executable", c.Executable)
+	if err != nil {
+		return nil, err
 	}
-	command = unitWord(c.Executable) + " run"
+	command += " run"
 	if c.ConfigFile != "" {
-		command += " -f " + unitWord(c.ConfigFile)
+		file, err := unitPathOf("configuration file", c.ConfigFile)
+		if err != nil {
+			return nil, err
+		}
+		command += " -f " + file
 	}
 	return []byte(header + `
 [Unit]
@@ -70,6 +69,14 @@ UMask=0077
 [Install]
 WantedBy=multi-user.target
 `), nil
+}
+
+// unitPathOf is a path as a word of a command line, if it can be one.
+func unitPathOf(name, p string) (string, error) {
+	if !path.IsAbs(p) || strings.ContainsAny(p, "\n\r") {
+		return "", &plan.Refusal{Subject: name, Reason: fmt.Sprintf("the unit needs an absolute path, not %q", p), Err: ErrPath}
+	}
+	return unitWord(p), nil
 }
 
 // unitWord quotes a word of a command line (systemd.service(5)): specifiers

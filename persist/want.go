@@ -1,13 +1,12 @@
 package persist
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
-
-	"github.com/sixhost/sixhost/plan"
 )
 
 // State decides what is wanted of the files, given what is there. A wish that
@@ -49,6 +48,9 @@ func (c Config) State(there State) (State, error) {
 	for _, n := range w.net.kept.notes {
 		w.note("%s", n)
 	}
+	if w.net.kept.dynamic && len(w.net.nameServers()) == 0 {
+		w.note("%s had its name servers from DHCP or router advertisements, which %s doesn't ask for: see that /etc/resolv.conf has some after the next boot", w.net.uplink, w.net.bridge)
+	}
 	w.cloudInit(there)
 	w.write(sysctlPath, 0o644, sysctlConf(c.Bridge.Sysctls, c.Bridge.Bridge))
 	if c.Executable != "" {
@@ -64,48 +66,11 @@ func (c Config) State(there State) (State, error) {
 			}
 		}
 	}
+	if err := w.edge(c); err != nil {
+		return State{}, err
+	}
 	w.linkFiles(there)
 	return w.State, nil
-}
-
-// FormatFor decides which format the files will have, given what is there.
-func (c Config) FormatFor(there State) (Format, error) {
-	if c.Format.orAuto() != FormatAuto {
-		return c.Format, nil
-	}
-	anyOf := func(pattern string) bool {
-		return slices.ContainsFunc(there.Files, func(f File) bool { return match(pattern, f.Path) })
-	}
-	found := func(pattern string) bool {
-		return slices.ContainsFunc(there.Found, func(p string) bool { return match(pattern, p) })
-	}
-	switch {
-	case anyOf(netplanDir + "*.yaml"):
-		return FormatNetplan, nil
-	case anyOf(networkdDir + "*.network"):
-		return FormatNetworkd, nil
-	case found(nmProfiles):
-		return "", &plan.Refusal{Subject: "persist", Reason: "NetworkManager has profiles in /" + path.Dir(nmProfiles) + ", and they can't be taken over; set format to netplan, to networkd or to none", Err: ErrOwner}
-	case found(netplanBinary):
-		return FormatNetplan, nil
-	}
-	return "", &plan.Refusal{Subject: "persist", Reason: "there are no files in /etc/netplan nor /etc/systemd/network to go by; set format to netplan, to networkd or to none", Err: ErrFormat}
-}
-
-// checkIfupdown refuses a host whose uplink ifupdown configures.
-func checkIfupdown(there State, n nic) error {
-	for _, f := range there.Files {
-		if f.Path != interfacesPath && !match(interfacesPath+".d/*", f.Path) {
-			continue
-		}
-		for i, line := range strings.Split(string(f.Content), "\n") {
-			words := strings.Fields(line)
-			if len(words) >= 2 && words[0] == "iface" && (match(words[1], n.uplink) || words[1] == n.bridge) {
-				return refuseAt(f, i+1, ErrOwner, "ifupdown configures %s here, and its files can't be taken over; move it to networkd or netplan first, or set format to none", words[1])
-			}
-		}
-	}
-	return nil
 }
 
 // wish is a wanted state in the making.
@@ -113,6 +78,7 @@ type wish struct {
 	State
 	net   network
 	files hostFiles
+	aside []string // names of files set aside
 }
 
 func (w *wish) note(format string, args ...any) {
@@ -125,18 +91,40 @@ func (w *wish) write(name string, mode fs.FileMode, content []byte) {
 	if f, ok := w.File(name); ok && !f.own() {
 		w.keepAs(f, name+savedSuffix)
 	}
-	w.put(File{Path: name, Mode: mode, Content: content})
+	w.put(File{Path: name, Mode: mode, Content: seal(content)})
 }
 
 // setAside renames a file to what its program passes over.
 func (w *wish) setAside(f File, as string) {
 	w.remove(f.Path)
-	w.keepAs(f, as)
+	w.aside = appendNew(w.aside, path.Base(w.keepAs(f, as)))
 }
 
-// netplan replaces the files that configure the uplink.
+// asideComments are lines that tell a file's reader, and Original, what was
+// set aside for it, earlier times included.
+func (w *wish) asideComments(there State) []string {
+	var names, lines []string
+	for _, f := range there.Files {
+		if f.own() {
+			names = append(names, setAsideFor(f)...)
+		}
+	}
+	for _, name := range append(names, w.aside...) {
+		if _, still := w.File(networkdDir + name); still {
+			lines = appendNew(lines, asidePrefix+name)
+		}
+	}
+	return lines
+}
+
+// netplan edits the files that configure the uplink, or writes one where there
+// is none.
 func (w *wish) netplan(there State) error {
-	target, foreign := "", 0
+	var (
+		foreign []netplanFile
+		uplink  netplanEntry // of the last of them
+		target  = netplanPath
+	)
 	for _, f := range there.Files {
 		if path.Ext(f.Path) != ".yaml" {
 			continue
@@ -151,40 +139,72 @@ func (w *wish) netplan(there State) error {
 		if !strings.HasPrefix(f.Path, netplanDir) {
 			return refuseAt(f, nf.ours[0].line, ErrOwner, "configures %s, and what was put there can't be set aside; have it made elsewhere", nf.ours[0])
 		}
-		if nf.other.node != nil {
-			return refuseAt(f, nf.other.line, ErrShared, "configures %s together with %s; move that to a file of its own", nf.other, nf.ours[0])
-		}
 		for _, e := range nf.ours {
 			if err := w.net.kept.keepEntry(f, e, w.net.nic); err != nil {
 				return err
 			}
 		}
-		w.remove(f.Path)
 		if f.own() {
-			if target == "" {
-				target = f.Path
-			}
+			target = f.Path
+			w.remove(f.Path)
 			continue
 		}
-		foreign++
-		target = f.Path
-		w.keepAs(f, f.Path+savedSuffix)
+		e, ok := nf.uplink()
+		switch {
+		case !ok:
+			return refuseAt(f, nf.ours[0].line, ErrShared, "configures %s, but not its port; put both into one file", nf.ours[0])
+		case uplink.node != nil && (uplink.kind != e.kind || uplink.id != e.id):
+			return refuseAt(f, e.line, ErrShared, "%s and %s both configure %s; make them one entry", e, uplink, w.net.uplink)
+		case w.net.made() && e.kind != w.net.kind+"s":
+			return refuseAt(f, e.line, ErrInexpressible, "%s is a %s, which %s doesn't make", w.net.uplink, w.net.kind, e)
+		}
+		uplink = e
+		foreign = append(foreign, nf)
 	}
-	if target == "" {
-		target = netplanPath
+	if len(foreign) == 0 && w.net.made() {
+		return w.net.unmade("no file of netplan's")
 	}
-	if foreign > 1 {
-		w.note("%d files of netplan configure the uplink together, and replacing them takes more than one rename: a crash in the middle could leave a mixture", foreign)
+	if len(foreign) > 1 {
+		w.note("%d files of netplan configure the uplink together, and editing them takes more than one rename: a crash in the middle could leave a mixture", len(foreign))
+	}
+	if len(foreign) > 0 {
+		w.files.netplanUplink = generatedPrefix + uplink.id + ".network"
 	}
 	if err := w.networkdBefore(there, w.files.netplanUplink, generatedPrefix+w.net.bridge+".network"); err != nil {
 		return err
 	}
+	for _, v := range w.net.kept.vlans {
+		w.note("%s is made by networkd's own files on %s, which netplan's take the place of: give it an entry there", v, w.net.uplink)
+	}
 	w.removeOwn(networkdDir)
-	// netplan's files may hold secrets, and it complains where others can read them.
-	w.write(target, 0o600, w.net.netplanYAML())
+	for i, nf := range foreign {
+		e, _ := nf.uplink()
+		content, err := nf.edit(w.net, e, i == len(foreign)-1)
+		if err != nil {
+			return err
+		}
+		w.edit(nf.file, content)
+	}
+	if len(foreign) == 0 {
+		// netplan's files may hold secrets, and it complains where others can read them.
+		w.write(target, 0o600, w.net.netplanYAML())
+	}
 	w.write(w.files.netplanNetdevExtra, 0o644, w.net.netplanNetdevExtra())
-	w.write(w.files.netplanBridgeExtra, 0o644, w.net.netplanBridgeExtra())
+	w.write(w.files.netplanBridgeExtra, 0o644, w.net.netplanBridgeExtra(w.asideComments(there)))
 	return nil
+}
+
+// edit puts another text in a file of somebody else's. What was there is kept,
+// unless it was our own text.
+func (w *wish) edit(f File, content []byte) {
+	if bytes.Equal(content, f.Content) {
+		return
+	}
+	if !sealed(f.Content) {
+		w.keepAs(f, f.Path+savedSuffix)
+	}
+	// As in files of our own; what was kept keeps its permissions.
+	w.put(File{Path: f.Path, Mode: 0o600, Content: seal(content)})
 }
 
 // removeOwn takes out all files below a folder that are ours.
@@ -209,6 +229,9 @@ func (w *wish) networkd(there State) error {
 	if slices.ContainsFunc(there.Found, func(p string) bool { return match(nmProfiles, p) }) {
 		w.note("NetworkManager has profiles in /%s: see that none of them is for %s", path.Dir(nmProfiles), w.net.uplink)
 	}
+	if w.net.made() && !slices.ContainsFunc(there.matching(networkdDir+"*.netdev"), func(f File) bool { return netdevName(f) == w.net.uplink }) {
+		return w.net.unmade("no .netdev file in /" + networkdDir)
+	}
 	if err := w.networkdBefore(there, w.files.uplink, w.files.bridge); err != nil {
 		return err
 	}
@@ -217,7 +240,7 @@ func (w *wish) networkd(there State) error {
 	w.write(w.files.netdev, 0o644, w.net.networkdNetdev())
 	w.write(w.files.bridge, 0o644, w.net.networkdBridge())
 	w.write(w.files.bridgeExtra, 0o644, w.net.networkdBridgeExtra())
-	w.write(w.files.uplink, 0o644, w.net.networkdUplink())
+	w.write(w.files.uplink, 0o644, w.net.networkdUplink(w.asideComments(there)))
 	return nil
 }
 
@@ -232,12 +255,10 @@ func (w *wish) networkdBefore(there State, uplink, bridge string) error {
 		}
 		switch path.Ext(f.Path) {
 		case ".netdev":
-			settings, err := parseINI(f)
-			if err != nil {
+			if _, err := parseINI(f); err != nil {
 				return err
 			}
-			i := slices.IndexFunc(settings, func(s setting) bool { return s.section == "NetDev" && s.key == "Name" })
-			if i >= 0 && settings[i].value == n.bridge && !f.own() {
+			if netdevName(f) == n.bridge && !f.own() {
 				w.setAside(f, f.Path+"NO")
 			}
 		case ".network":

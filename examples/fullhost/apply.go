@@ -194,8 +194,8 @@ func (a app) finish(ctx context.Context, c config) error {
 	if err != nil {
 		return err
 	}
-	if rest := ch.plan.Phase(plan.Apply); !rest.Empty() {
-		return &plan.Refusal{Subject: "confirm", Reason: fmt.Sprintf("the host is not as the file wants it (%d steps to go, the first: %s); run fullhost apply first", len(rest.Steps), rest.Steps[0].Text)}
+	if err := ch.applied("confirm"); err != nil {
+		return err
 	}
 	return ch.plan.Run(ctx, plan.Confirm, func(n, of int, s plan.Step) {
 		fmt.Fprintf(a.stdout, "[%d/%d] %s\n", n, of, s.Text)

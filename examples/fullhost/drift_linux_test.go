@@ -21,8 +21,8 @@ import (
 	"github.com/sixhost/sixhost/plan/rollback"
 )
 
-// serving is a fullhost run in a namespace.
-type serving struct {
+// runningServer is a fullhost run in a namespace.
+type runningServer struct {
 	ns   *netns.NS
 	file string
 	cmd  *exec.Cmd
@@ -33,24 +33,24 @@ type serving struct {
 }
 
 // Write implements io.Writer.
-func (s *serving) Write(b []byte) (int, error) {
+func (s *runningServer) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.out.Write(b)
 }
 
 // said returns all that run has printed.
-func (s *serving) said() string {
+func (s *runningServer) said() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.out.String()
 }
 
 // serveHost makes a rented server, moves it, and serves.
-func serveHost(t *testing.T) *serving {
+func serveHost(t *testing.T) *runningServer {
 	t.Helper()
 	nstest.RequireTun(t)
-	s := &serving{ns: nstest.NS(t), done: make(chan struct{})}
+	s := &runningServer{ns: nstest.NS(t), done: make(chan struct{})}
 	nstest.Do(t, s.ns, func() error { _, err := rented(); return err })
 	dir := t.TempDir()
 	s.file = filepath.Join(dir, "host.yaml")
@@ -83,7 +83,7 @@ func serveHost(t *testing.T) *serving {
 }
 
 // configure writes host.yaml.
-func (s *serving) configure(t *testing.T, more string) {
+func (s *runningServer) configure(t *testing.T, more string) {
 	t.Helper()
 	text := "persist: {format: none}\ndns: {upstreams: [192.0.2.53]}\nstate_dir: " + filepath.Join(filepath.Dir(s.file), "state") + "\n" + more
 	if err := os.WriteFile(s.file, []byte(text), 0o644); err != nil {
@@ -92,13 +92,13 @@ func (s *serving) configure(t *testing.T, more string) {
 }
 
 // until waits until run has printed a text.
-func (s *serving) until(t *testing.T, text string) {
+func (s *runningServer) until(t *testing.T, text string) {
 	t.Helper()
 	eventually(t, "run to say "+text, func() bool { return strings.Contains(s.said(), text) })
 }
 
 // stop ends run as systemd does, and returns its exit status.
-func (s *serving) stop(t *testing.T) int {
+func (s *runningServer) stop(t *testing.T) int {
 	t.Helper()
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -106,7 +106,7 @@ func (s *serving) stop(t *testing.T) int {
 	return s.ended(t)
 }
 
-func (s *serving) ended(t *testing.T) int {
+func (s *runningServer) ended(t *testing.T) int {
 	t.Helper()
 	select {
 	case <-s.done:
@@ -144,7 +144,7 @@ func hasAddress(h *netlink.Handle, ip string) bool {
 }
 
 // script starts a shell script in the namespace.
-func (s *serving) script(t *testing.T, text string) *exec.Cmd {
+func (s *runningServer) script(t *testing.T, text string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(nstest.Tool(t, "bash"), "-c", text)
 	cmd.Stderr = os.Stderr

@@ -171,8 +171,10 @@ func (h host) edgeConfig(own []bridge.Addr) macrewrite.Config {
 		c.Host = append(c.Host, a.Prefix.Addr())
 	}
 	for _, r := range h.wanted.Routes {
-		if r.Via.IsValid() && !slices.Contains(c.Gateways, r.Via) {
-			c.Gateways = append(c.Gateways, r.Via)
+		for _, via := range r.Gateways() {
+			if !slices.Contains(c.Gateways, via) {
+				c.Gateways = append(c.Gateways, via)
+			}
 		}
 	}
 	return c
@@ -239,17 +241,20 @@ func (h host) proxyConfig(log *slog.Logger) (cfg proxy.Config, wanted bool) {
 	return cfg, len(cfg.Routes) > 0 && len(h.ipv4) > 0
 }
 
-func (h host) persistConfig() persist.Config {
+func (h host) persistConfig() (persist.Config, error) {
 	c := persist.Config{
 		Bridge:     h.wanted,
 		Format:     h.config.Persist.Format,
 		Root:       h.config.Persist.Root,
 		ConfigFile: h.config.path,
 	}
-	if exe, err := os.Executable(); err == nil {
-		c.Executable = exe
+	exe, err := os.Executable()
+	if err != nil {
+		return c, nil // no units without a program
 	}
-	return c
+	c.Executable = exe
+	c.Edge, err = h.edgeAtBoot()
+	return c, err
 }
 
 // parts plans every package's share, in the order of the steps.
@@ -345,12 +350,15 @@ func (h host) gatewayPart(ctx context.Context) (part, error) {
 }
 
 func (h host) persistPart(ctx context.Context) (part, persist.Format, error) {
-	cfg := h.persistConfig()
-	there, err := persist.Capture(ctx, cfg.Scope())
+	there, want, err := h.files(ctx)
 	if err != nil {
 		return part{}, "", err
 	}
-	files, err := partOf(persist.Part, there, cfg.State, persist.Plan)
+	files, err := partOf(persist.Part, there, func(persist.State) (persist.State, error) { return want, nil }, persist.Plan)
+	if err != nil {
+		return part{}, "", err
+	}
+	cfg, err := h.persistConfig()
 	if err != nil {
 		return part{}, "", err
 	}

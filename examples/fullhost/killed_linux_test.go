@@ -223,6 +223,9 @@ func (s *stage) cutOff(t *testing.T, e ending, moment func(*stagedApply)) recove
 	for _, line := range before.diff(dumpHost(t, s.server)) {
 		t.Errorf("left behind: %s", line)
 	}
+	if t.Failed() {
+		t.Logf("the watchdog says:\n%s", s.watchdogLog())
+	}
 	if list := s.detected(); len(list) > 0 {
 		t.Errorf("under duplicate address detection: %q", list)
 	}

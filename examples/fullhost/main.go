@@ -9,6 +9,9 @@
 //	fullhost undo       take the change back now
 //	fullhost run        serve: router advertisements, DNS64, NAT64, front door,
 //	                    and put the network back when somebody changes it
+//	fullhost edge       put the rules of the last apply in place, at boot
+//	fullhost persist    show the files of the next boot; -diff, -write, -undo
+//	fullhost doctor     report whether the host is as wanted, change nothing
 //	fullhost zone       print the DNS records to enter at the provider
 //
 // While run serves, br0, the host's addresses and its routes stay as they were
@@ -24,7 +27,7 @@
 // otherwise ends with status 1 or 2, so that the service manager starts it again
 // with the new configuration. Editing host.yaml without apply changes nothing.
 //
-// Every command but lab reads -f host.yaml, by default /etc/sixhost/host.yaml
+// Every command but lab and edge reads -f host.yaml, by default /etc/sixhost/host.yaml
 // where it exists; every key in it is optional. The exit status is 0 when all
 // is as asked, 1 when something failed, 2 when the input or the machine is not
 // fit for it and nothing was changed, 130 or 143 after SIGINT or SIGTERM.
@@ -79,6 +82,9 @@ func commands() []command {
 		{"confirm", "keep the change that waits for it (works from any login)", app.confirm},
 		{"undo", "take back the change that waits for confirmation", app.undo},
 		{"run", "serve router advertisements, DNS64, NAT64 and the IPv4 front door, and keep the network as it is", app.serve},
+		{"edge", "put the edge's rules from a file in place (what the boot runs)", app.edge},
+		{"persist", "show the files of the next boot as steps or -diff; -write or -undo them", app.persist},
+		{"doctor", "report whether the host is as wanted, now and at the next boot", app.doctor},
 		{"zone", "print the DNS records of host and guests", app.zone},
 	}
 }
@@ -202,7 +208,7 @@ func (a app) flags(name string, args []string, define func(*flag.FlagSet)) error
 	return nil
 }
 
-// configFlag is the -f every command but lab has.
+// configFlag is the -f every command but lab and edge has.
 func configFlag(fs *flag.FlagSet, path *string) {
 	fs.StringVar(path, "f", "", "the `file` that describes the host; default "+defaultFile+" where it exists")
 }

@@ -327,7 +327,7 @@ func TestRefusesWithoutPrivilege(t *testing.T) {
 	nobody := func(cmd *exec.Cmd) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	}
-	for _, command := range []string{"plan", "apply", "confirm", "undo", "run"} {
+	for _, command := range []string{"plan", "apply", "confirm", "undo", "run", "persist", "doctor"} {
 		status, _, stderr := program(t, ns, nobody, command)
 		if want := "fullhost: privileges: reading and changing the network's set-up needs CAP_NET_ADMIN; run this as root\n"; status != 2 || stderr != want {
 			t.Errorf("%s: status %d, says %q, want 2 and %q", command, status, stderr, want)

@@ -63,3 +63,12 @@ func prepare(ctx context.Context, c config) (change, error) {
 	ch.plan = plan.Join(plans...)
 	return ch, nil
 }
+
+// applied refuses where the apply phase has steps left.
+func (ch change) applied(subject string) error {
+	rest := ch.plan.Phase(plan.Apply)
+	if rest.Empty() {
+		return nil
+	}
+	return &plan.Refusal{Subject: subject, Reason: fmt.Sprintf("the host is not as the file wants it (%d steps to go, the first: %s); run fullhost apply first", len(rest.Steps), rest.Steps[0].Text)}
+}

@@ -419,3 +419,16 @@ func (a *stagedApply) hangs(t *testing.T) {
 		}
 	}
 }
+
+// watchdogLog is what the last change's watchdog said.
+func (s *stage) watchdogLog() string {
+	found, err := filepath.Glob(filepath.Join(s.state, "*", "watchdog.log"))
+	if err != nil || len(found) != 1 {
+		return fmt.Sprintf("%q, %v", found, err)
+	}
+	b, err := os.ReadFile(found[0])
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}

@@ -13,6 +13,8 @@ type check struct {
 	Name     string `json:"name"`
 	OK       bool   `json:"ok"`
 	Measured string `json:"measured"`
+	// Note is something to know, which neither holds nor fails.
+	Note bool `json:"note,omitempty"`
 }
 
 // table collects checks in the order they are shown.
@@ -36,7 +38,10 @@ func (t *table) writeText(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, c := range t.Checks {
 		verdict := "ok"
-		if !c.OK {
+		switch {
+		case c.Note:
+			verdict = "note"
+		case !c.OK:
 			verdict = "FAIL"
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\n", verdict, c.Name, c.Measured)
@@ -44,15 +49,22 @@ func (t *table) writeText(w io.Writer) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
+	of := 0
+	for _, c := range t.Checks {
+		if !c.Note {
+			of++
+		}
+	}
 	if n := t.failed(); n > 0 {
-		_, err := fmt.Fprintf(w, "%d of %d checks fail.\n", n, len(t.Checks))
+		_, err := fmt.Fprintf(w, "%d of %d checks fail.\n", n, of)
 		return err
 	}
-	_, err := fmt.Fprintf(w, "All %d checks hold.\n", len(t.Checks))
+	_, err := fmt.Fprintf(w, "All %d checks hold.\n", of)
 	return err
 }
 
-// writeJSON prints {"checks":[{"name","ok","measured"}, ...]}.
+// writeJSON prints {"checks":[{"name","ok","measured"}, ...]}, and "note" where
+// a line is one.
 func (t *table) writeJSON(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)

@@ -30,12 +30,12 @@ func AddReady(ctx context.Context, h *netlink.Handle, link netlink.Link, a *netl
 	if !is6 {
 		return nil // made local before the kernel answers
 	}
-	return Ready(ctx, h, link, a.IP)
+	return WaitReady(ctx, h, link, a.IP)
 }
 
-// Ready returns when the interface receives packets to an IPv6 address that was
-// added to it without duplicate address detection.
-func Ready(ctx context.Context, h *netlink.Handle, link netlink.Link, ip net.IP) error {
+// WaitReady returns when the interface receives packets to an IPv6 address that
+// was added to it.
+func WaitReady(ctx context.Context, h *netlink.Handle, link netlink.Link, ip net.IP) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {

@@ -24,6 +24,9 @@ const ArticleBridge = "br0"
 //
 // Errors: *MissingProgramError, before anything is changed.
 func Article(ctx context.Context, l *Lab) error {
+	if l.Server() == nil {
+		return fmt.Errorf("the article's recipe: %w", errElsewhere)
+	}
 	ebtables, err := l.findEbtables(ctx)
 	if err != nil {
 		return fmt.Errorf("the article's recipe: %w", err)

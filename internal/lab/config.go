@@ -13,6 +13,9 @@ type Config struct {
 	// that ends with the lab. Default: the system's folder for temporary files.
 	// Inside Enter it should be RunDir.
 	Dir string
+	// Elsewhere leaves the server to the caller, a virtual machine say: there is
+	// no node for it, and Lab.Wire carries the frames of the provider's port.
+	Elsewhere bool
 }
 
 // RunDir is the folder that Init makes the lab's own.

@@ -33,6 +33,9 @@ type Guest struct {
 //
 // It returns once the guest's link is up; see Guest.WaitAddress.
 func (l *Lab) AddGuest(ctx context.Context, name string, mac wire.MAC, bridge string) (*Guest, error) {
+	if l.Server() == nil {
+		return nil, fmt.Errorf("add guest %s: %w", name, errElsewhere)
+	}
 	if l.Node(name) != nil {
 		return nil, fmt.Errorf("add guest %s: there is a node of this name", name)
 	}

@@ -23,6 +23,8 @@ type Lab struct {
 	judge *wire.Judge
 	// capture feeds judge.
 	capture *wire.Capture
+	// wire is the far side of the provider's port where the server is elsewhere.
+	wire *os.File
 
 	services services
 	release  func() bool // undoes the tie to New's ctx
@@ -76,6 +78,9 @@ func (l *Lab) Close() error {
 	for _, n := range l.nodes {
 		n.close()
 	}
+	if l.wire != nil {
+		l.wire.Close()
+	}
 	if l.tmp != "" {
 		if err := os.RemoveAll(l.tmp); err != nil {
 			return fmt.Errorf("close lab: %w", err)
@@ -113,7 +118,7 @@ func (l *Lab) Guests() []*Guest {
 	return append([]*Guest(nil), l.guests...)
 }
 
-// Server returns the server's node.
+// Server returns the server's node, nil where the server is elsewhere.
 func (l *Lab) Server() *Node { return l.nodes[Server] }
 
 // Judge returns what watches the provider's port to the server from the start

@@ -13,18 +13,23 @@ import (
 
 // build makes everything that stands before the first guest.
 func (l *Lab) build(ctx context.Context) error {
-	for _, name := range []string{Provider, Server} {
+	nodes := []string{Provider, Server}
+	steps := []func() error{
+		l.setUpRouter, l.connectServer, l.setUpPort, l.watchPort,
+		func() error { return l.configureServer(ctx) },
+		l.startService,
+	}
+	if l.cfg.Elsewhere {
+		nodes, steps = nodes[:1], []func() error{l.setUpRouter, l.openPort, l.setUpPort, l.watchPort}
+	}
+	for _, name := range nodes {
 		n, err := newNode(name, l.cfg.Names)
 		if err != nil {
 			return err
 		}
 		l.nodes[name] = n
 	}
-	for _, step := range []func() error{
-		l.setUpRouter, l.connectServer, l.watchPort,
-		func() error { return l.configureServer(ctx) },
-		l.startService,
-	} {
+	for _, step := range steps {
 		if err := step(); err != nil {
 			return err
 		}
@@ -54,8 +59,7 @@ func (l *Lab) setUpRouter() error {
 	return p.upAtOnce("lo", host(p.v6))
 }
 
-// connectServer joins the server to the provider, who routes the whole /64 to the
-// link-local address that belongs to the server's MAC.
+// connectServer joins the server to the provider.
 func (l *Lab) connectServer() error {
 	p, s := l.nodes[Provider], l.nodes[Server]
 	// Without DAD on the NIC, for the set-up only, the server's first addresses
@@ -69,10 +73,13 @@ func (l *Lab) connectServer() error {
 	if err != nil {
 		return err
 	}
-	err = cable(end{p, Port, hardware(ProviderMAC())}, end{s, NIC, hardware(ServerMAC())})
-	if err != nil {
-		return err
-	}
+	return cable(end{p, Port, hardware(ProviderMAC())}, end{s, NIC, hardware(ServerMAC())})
+}
+
+// setUpPort configures the provider's port. The whole /64 is routed to the
+// link-local address that belongs to the server's MAC.
+func (l *Lab) setUpPort() error {
+	p := l.nodes[Provider]
 	if err := p.upAtOnce(Port, host(GatewayIPv4()), netip.PrefixFrom(GatewayIPv6(), 64)); err != nil {
 		return err
 	}

@@ -283,8 +283,12 @@ func receiveAck(conn *netlink.Conn) (seq uint32, errno unix.Errno, err error) {
 	return binary.NativeEndian.Uint32(buf[8:]), unix.Errno(-int32(binary.NativeEndian.Uint32(buf[16:]))), nil
 }
 
+// answerWithin is how long the kernel may take. The first rule of a kind has it
+// load modules, which a slow or busy machine needs many seconds for.
+const answerWithin = time.Minute
+
 // dial opens a netlink socket in the calling thread's network namespace that
-// gives up when ctx ends or after ten seconds.
+// gives up when ctx ends or after answerWithin.
 func dial(ctx context.Context) (*netlink.Conn, func(), error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -293,7 +297,7 @@ func dial(ctx context.Context) (*netlink.Conn, func(), error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("open netlink to nftables: %w", err)
 	}
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(answerWithin)); err != nil {
 		conn.Close()
 		return nil, nil, fmt.Errorf("set netlink deadline: %w", err)
 	}

@@ -1,0 +1,24 @@
+package bridge
+
+import "fmt"
+
+// notes are what the operator should know of the way to a wanted state. The way
+// back needs no comment.
+func notes(from, to State) []string {
+	if !to.At.IsZero() {
+		return nil
+	}
+	var list []string
+	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	if switchesNetfilter(from, to) {
+		add("br_netfilter is loaded, so frames between guests pass the FORWARD rules of iptables and ip6tables, whose policy is often DROP (Docker sets it): guests could not reach or even find each other. " +
+			"It is switched off for all bridges of this network namespace. Who filters traffic between containers of one bridge that way (Docker with icc=false, Kubernetes) has to know; " +
+			"and have br_netfilter in /etc/modules-load.d, as it is on again when loaded after sysctl.d was read")
+	}
+	for _, r := range to.Rules {
+		if r.Iif == to.Bridge && moving(from, to) {
+			add("the routing rule %q will be about guests' packets too, as these come in through %s as well", r, to.Bridge)
+		}
+	}
+	return list
+}

@@ -1,0 +1,127 @@
+package vm
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sixhost/sixhost/internal/lab/wire"
+)
+
+// TestReboots has the server's whole life at providers of several kinds: it is
+// set up, confirmed and rebooted, and its network manager restarted. A guest that
+// talks from the bridge's first moments on is never heard.
+func TestReboots(t *testing.T) {
+	p := full(t)
+	for _, site := range []site{networkd(), netplan(), vlan(), bond()} {
+		t.Run(site.name, func(t *testing.T) {
+			s := start(t, p, site)
+			s.takeManagerAside()
+			s.apply()
+			t.Log(s.run("fullhost confirm"))
+			s.reachable("after confirm", 10*time.Second)
+			s.guestSent()
+			s.clean("before the reboot")
+
+			s.reboot("reboot")
+			if got := s.run("cat /proc/sys/net/ipv6/conf/all/forwarding"); got != "1" {
+				t.Errorf("forwarding is %q", got)
+			}
+			s.hasBridge(true)
+			// The rules are there because the boot put them there, and they are the
+			// wanted ones.
+			if got := s.run("systemctl is-active sixhost-edge"); got != "active" {
+				t.Errorf("the edge's unit is %s", got)
+			}
+			if out := s.run("fullhost edge -load /etc/sixhost/edge.json"); out != "" {
+				t.Errorf("the rules of the boot are not those of the file: %s", out)
+			}
+			s.dropped()
+			s.clean("after the reboot")
+
+			s.run("systemctl restart systemd-networkd")
+			for range 5 {
+				time.Sleep(time.Second)
+				s.reachable("after networkd was restarted", 10*time.Second)
+			}
+			s.dropped()
+			s.clean("after networkd was restarted")
+
+			// The program that serves finds everything as it wants it.
+			s.takeManagerAside()
+			plan := s.run("fullhost plan")
+			for line := range strings.Lines(plan) {
+				if strings.Contains(line, " macrewrite ") || strings.Contains(line, " bridge ") {
+					t.Errorf("after the boot the host is not as wanted:\n%s", plan)
+					break
+				}
+			}
+			s.run("systemctl restart sixhost.service")
+			s.reachable("while it serves", 10*time.Second)
+			s.clean("while it serves")
+
+			t.Logf("%d frames judged, the whole took %.0f s", s.lab.Judge().Report().Frames, time.Since(s.begin).Seconds())
+		})
+	}
+}
+
+// TestJudgeHearsTheGuest is the proof that TestReboots can fail: without the
+// unit that loads the edge's rules at boot, the guest is heard.
+func TestJudgeHearsTheGuest(t *testing.T) {
+	s := start(t, full(t), networkd())
+	s.takeManagerAside()
+	s.apply()
+	s.run("fullhost confirm")
+	s.clean("before the reboot")
+	s.run("systemctl disable sixhost-edge.service")
+	s.reboot("reboot without the edge's unit")
+	s.guestSent()
+	r := s.lab.Judge().Report()
+	for _, k := range []wire.Kind{wire.ForeignSource, wire.ForeignInside, wire.RouterAdvertisement, wire.GuestMulticast} {
+		if r.Counts[k] == 0 {
+			t.Errorf("no %v was seen", k)
+		}
+	}
+	t.Logf("%d offences in %d frames", r.Offences(), r.Frames)
+}
+
+// TestResetBeforeConfirm presses the reset button between apply and confirm: the
+// server comes up with its old network.
+func TestResetBeforeConfirm(t *testing.T) {
+	s := start(t, full(t), networkd())
+	files := "cd / && find etc run/systemd/network -newer usr/local/bin/fullhost -type f -o -newer usr/local/bin/fullhost -type l | sort"
+	before := s.run(files)
+	s.takeManagerAside()
+	s.apply()
+	s.hasBridge(true)
+	s.begin = time.Now()
+	if err := s.m.Reset(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.booted("reset before confirm")
+	s.hasBridge(false)
+	if after := s.run(files); after != before {
+		t.Errorf("files that were written:\nbefore\n%s\nafter\n%s", before, after)
+	}
+	s.clean("after the reset")
+}
+
+// dropped waits until the guest has said all it has to say once more, and fails
+// the test if the edge has not dropped some of it.
+func (s *server) dropped() {
+	s.t.Helper()
+	sent := s.guestSent()
+	out := s.run("nft list counter bridge sixhost_edge guest-to-uplink")
+	if strings.Contains(out, "packets 0 ") || !strings.Contains(out, "packets ") {
+		s.t.Errorf("the guest has sent %d frames, and none was dropped: %s", sent, out)
+	}
+}
+
+// hasBridge says whether the uplink must be a port of br0.
+func (s *server) hasBridge(want bool) {
+	s.t.Helper()
+	out := s.run("ip -o link show dev " + s.site.uplink)
+	if strings.Contains(out, " master br0 ") != want {
+		s.t.Errorf("port of br0: want %v: %s", want, out)
+	}
+}
