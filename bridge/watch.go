@@ -172,15 +172,21 @@ func (s State) withMoved(there State) State {
 		s.Addrs = append(s.Addrs, a)
 	}
 	for _, r := range there.Routes {
-		if r.Link != s.Uplink || r.Protocol == protocolRA || r.Protocol == protocolDHCP || r.isDefault() {
+		if r.Link != s.Uplink || r.Expires != 0 || r.Protocol == protocolRA || r.Protocol == protocolDHCP || r.Protocol == protocolKernel || r.isDefault() {
 			continue
 		}
 		// A route over an address that goes away with the link would not come up.
 		if r.Source.IsValid() && !hasIP(s.Addrs, r.Source) || slices.ContainsFunc(s.Routes, func(o Route) bool { return o.id() == r.id() }) {
 			continue
 		}
-		r.Link = s.Bridge
+		r.Link, r.Hops = s.Bridge, r.Hops.moved(s.Uplink, s.Bridge)
 		s.Routes = append(s.Routes, r)
+	}
+	s.Rules = slices.Clone(s.Rules)
+	for _, r := range wantedRules(there.Rules, s.Scope) {
+		if !slices.Contains(there.Rules, r) && !slices.Contains(s.Rules, r) {
+			s.Rules = append(s.Rules, r) // it named the NIC
+		}
 	}
 	s.sort()
 	return s
@@ -188,11 +194,20 @@ func (s State) withMoved(there State) State {
 
 // withoutAdded leaves out what somebody added on the bridge beside what is
 // wanted: it is the owner's, as for Config.State, which would keep it. Nor does
-// it matter who made a route that is there as wanted.
+// it matter who made a route that is there as wanted, or whether an address was
+// checked for duplicates.
 func (s State) withoutAdded(wanted State) State {
 	s.Addrs = slices.DeleteFunc(slices.Clone(s.Addrs), func(a Addr) bool {
 		_, ok := find(wanted.Addrs, a)
 		return a.Link == s.Bridge && !ok
+	})
+	for i, a := range s.Addrs {
+		if w, ok := find(wanted.Addrs, a); ok {
+			s.Addrs[i].NoDAD = w.NoDAD
+		}
+	}
+	s.Rules = slices.DeleteFunc(slices.Clone(s.Rules), func(r Rule) bool {
+		return !r.names(s.Uplink) && !slices.Contains(wanted.Rules, r)
 	})
 	s.Neighbors = slices.DeleteFunc(slices.Clone(s.Neighbors), func(n Neighbor) bool {
 		return n.Link == s.Bridge && n.Permanent && !slices.ContainsFunc(wanted.Neighbors, func(o Neighbor) bool { return o.Link == n.Link && o.IP == n.IP })
@@ -237,6 +252,8 @@ func vital(c change, wanted State) bool {
 		return leadsOut(c.Route, wanted)
 	case delRoute:
 		return leadsOut(c.Route, wanted)
+	case addRule, delRule:
+		return true // without one, packets may take another way out
 	}
 	return false
 }
@@ -300,6 +317,15 @@ func found(c change, from State) string {
 		return fmt.Sprintf("the route %s is gone", describeRoute(c.Route))
 	case delRoute:
 		return fmt.Sprintf("the route %s is there", describeRoute(c.Route))
+	case addRule:
+		if slices.Contains(from.Rules, c.Rule) {
+			return "" // others of its priority have changed
+		}
+		return fmt.Sprintf("the routing rule %q is gone", c.Rule)
+	case delRule:
+		return fmt.Sprintf("the routing rule %q is there, or in another place", c.Rule)
+	case setTxQueueLen:
+		return c.link + " has another transmit queue"
 	}
 	return ""
 }

@@ -318,6 +318,32 @@ func TestRetiringIsNobodysBusiness(t *testing.T) {
 	}
 }
 
+// TestRules: a wanted one comes back, one that is added stays, and one that names
+// the NIC is moved.
+func TestRules(t *testing.T) {
+	there, wanted := moved(t)
+	rule := func(priority int, iif string) Rule {
+		return Rule{Family: 4, Priority: priority, Action: actionLookup, Table: 100, Iif: iif, DSCP: -1, SuppressPrefixLength: -1, SuppressGroup: -1}
+	}
+	wanted.Rules = []Rule{rule(10, "br0")}
+	there.Rules = []Rule{rule(20, "br0"), rule(30, "enp2s0")}
+	list, err := deviations(there, wanted, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{addRule{rule(10, "br0")}.String(), addRule{rule(30, "br0")}.String(), delRule{rule(30, "enp2s0")}.String()}
+	got := sentences(list)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("wants to\n%q, want\n%q", got, want)
+	}
+	there.Rules = []Rule{rule(10, "br0"), rule(20, "br0"), rule(30, "br0")}
+	if list, err := deviations(there, wanted, nil); err != nil || len(list) > 0 {
+		t.Errorf("afterwards it wants to %q (%v)", sentences(list), err)
+	}
+}
+
 // TestMakerDoesNotMatter: a network manager that takes over what is there puts
 // its own number on the routes.
 func TestMakerDoesNotMatter(t *testing.T) {

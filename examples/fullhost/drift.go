@@ -184,11 +184,13 @@ func (k *keeper) settled(ctx context.Context) time.Duration {
 // dependents puts back what the kernel took away with a link: the rules and
 // parameters of the other packages that name it.
 func (k *keeper) dependents(ctx context.Context) {
-	edge, _, err := k.host.edgeParts(ctx)
+	h := k.host
+	h.wanted.Retiring = nil // with no change open they are gone, or about to go
+	edge, _, err := h.edgeParts(ctx)
 	if err != nil {
 		k.trouble("can't look at the edge's rules", err)
 	}
-	translate, err := k.host.gatewayPart(ctx)
+	translate, err := h.gatewayPart(ctx)
 	if err != nil {
 		k.trouble("can't look at the NAT64 device", err)
 	}
@@ -266,13 +268,20 @@ func (k *keeper) opponents(ctx context.Context) string {
 
 // fight says that somebody changes the same things again and again, and who.
 func (k *keeper) fight(ctx context.Context, fights []deviation) {
-	t := k.repairs.things[fights[0].step.Text]
-	policy := "put back every time"
-	if !fights[0].vital {
-		policy = fmt.Sprintf("left for %s now", t.pause)
+	suspect := k.opponents(ctx)
+	for _, vital := range []bool{true, false} {
+		list := slices.DeleteFunc(slices.Clone(fights), func(d deviation) bool { return d.vital != vital })
+		if len(list) == 0 {
+			continue
+		}
+		t := k.repairs.things[list[0].step.Text]
+		policy := "put back every time"
+		if !vital {
+			policy = fmt.Sprintf("left for %s now", t.pause)
+		}
+		k.log.Error("somebody fights over the host's network: tell them to leave it alone, or change it with fullhost apply",
+			"over", founds(list), "repairs", len(t.recent), "within", fightWindow, "suspect", suspect, "policy", policy)
 	}
-	k.log.Error("somebody fights over the host's network: tell them to leave it alone, or change it with fullhost apply",
-		"over", founds(fights), "repairs", len(t.recent), "within", fightWindow, "suspect", k.opponents(ctx), "policy", policy)
 }
 
 // standBack waits while a change is open, and reports whether there was one.
