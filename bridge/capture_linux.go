@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -124,6 +125,22 @@ func (s *State) keepGateways() {
 type linkName struct {
 	name, kind string
 	master     int
+	parent     int // what a VLAN and the like stands on
+}
+
+// standsOnOther tells kinds of links that send through another.
+func standsOnOther(kind string) bool {
+	return slices.Contains([]string{"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap"}, kind)
+}
+
+// captureUpper finds links that take what arrives at the uplink before a bridge
+// could: the kernel makes no port of it. A VLAN gets its share all the same.
+func (s *State) captureUpper(index int, names map[int]linkName) {
+	for _, i := range slices.Sorted(maps.Keys(names)) {
+		if n := names[i]; n.parent == index && n.kind != "vlan" {
+			s.Unsupported = append(s.Unsupported, fmt.Sprintf("the %s %s stands on it", n.kind, n.name))
+		}
+	}
 }
 
 func linkNames(h *netlink.Handle) (map[int]linkName, error) {
@@ -133,7 +150,12 @@ func linkNames(h *netlink.Handle) (map[int]linkName, error) {
 	}
 	names := make(map[int]linkName)
 	for _, l := range links {
-		names[l.Attrs().Index] = linkName{l.Attrs().Name, l.Type(), l.Attrs().MasterIndex}
+		n := linkName{name: l.Attrs().Name, kind: l.Type(), master: l.Attrs().MasterIndex}
+		// Of other kinds this may be the index of a link in another namespace.
+		if standsOnOther(n.kind) && l.Attrs().NetNsID < 0 {
+			n.parent = l.Attrs().ParentIndex
+		}
+		names[l.Attrs().Index] = n
 	}
 	return names, nil
 }
@@ -148,6 +170,12 @@ func (s *State) captureLink(h *netlink.Handle, link netlink.Link, names map[int]
 	}
 	if a.MasterIndex != 0 {
 		l.Master, l.MasterKind = names[a.MasterIndex].name, names[a.MasterIndex].kind
+	}
+	if standsOnOther(link.Type()) {
+		l.Parent = names[a.ParentIndex].name
+	}
+	if a.Name == s.Uplink {
+		s.captureUpper(a.Index, names)
 	}
 	if link.Type() == "bridge" {
 		if err := l.captureTree(a.Index); err != nil {

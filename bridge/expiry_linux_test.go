@@ -84,6 +84,7 @@ func (r rental) await(t *testing.T, what string, args ...string) {
 // advertisements or has a lifetime is there and works when those are over, and
 // at every moment before.
 func TestDynamicOutlivesItsLifetime(t *testing.T) {
+	t.Parallel()
 	r := newDynamic(t)
 	r.advertise(t, shortLife, advertisedPrefix(true, shortLife))
 	batch(t, r.server, []string{
@@ -156,6 +157,7 @@ func TestDynamicOutlivesItsLifetime(t *testing.T) {
 // TestDynamicRefused: without static, each kind of it is refused, and capturing
 // and deciding have changed nothing.
 func TestDynamicRefused(t *testing.T) {
+	t.Parallel()
 	const life = 600 * time.Second
 	own := "addr add 2001:db8:1:3::2/64 dev " + nic
 	for _, tc := range []struct {

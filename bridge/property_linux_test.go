@@ -499,3 +499,21 @@ func checkLifetimes(t *testing.T, before, after any) {
 }
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+func (r rental) in(t *testing.T, fn func() error) {
+	t.Helper()
+	nstest.Do(t, r.server, fn)
+}
+
+// ipTry runs ip(8) and may fail.
+func ipTry(t *testing.T, ns *netns.NS, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.Command(nstest.Tool(t, "ip"), args...)
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := ns.Start(cmd); err != nil {
+		return "", err
+	}
+	err := cmd.Wait()
+	return out.String(), err
+}

@@ -18,6 +18,7 @@ import (
 // as the note says, and then answers. Switching it off and on again later, and
 // the way back, work on the live bridge.
 func TestSpanningTreeDeadTime(t *testing.T) {
+	t.Parallel()
 	r := newDynamic(t)
 	batch(t, r.server, []string{"addr add 2001:db8:1:3::2/64 dev " + nic, "addr add 203.0.113.10/32 dev " + nic, "route add 203.0.113.1 dev " + nic})
 	waitSettled(t, r.server)

@@ -68,6 +68,8 @@ type Link struct {
 	// that is.
 	Master     string `json:"master,omitempty"`
 	MasterKind string `json:"master_kind,omitempty"`
+	// Parent is the link that a VLAN, macvlan or ipvlan stands on.
+	Parent string `json:"parent,omitempty"`
 	// Ethernet tells links that carry Ethernet frames.
 	Ethernet bool `json:"ethernet"`
 	// Wireless tells links that can't be a bridge's port for more than one MAC.

@@ -112,7 +112,9 @@ func (c Config) uplink(there State) (Link, error) {
 		return up, refuse(ErrWireless, "is wireless, and an access point takes frames of one MAC only")
 	case !up.Ethernet:
 		return up, refuse(ErrNotEthernet, "is no Ethernet interface (%s), so it can't be a port of a bridge", up.Kind)
-	case up.Kind == "macvlan" || up.Kind == "ipvlan" || up.Kind == "bridge":
+	case up.Parent != "" && up.Kind != "vlan":
+		return up, refuse(ErrNotEthernet, "is a %s on %s, and gets only what is for its own address, not what a bridge is for; name %s", up.Kind, up.Parent, up.Parent)
+	case slices.Contains([]string{"macvlan", "macvtap", "ipvlan", "ipvtap", "bridge"}, up.Kind):
 		return up, refuse(ErrNotEthernet, "is a %s, which can't be a port of a bridge", up.Kind)
 	case up.Master != "" && up.Master != scope.Bridge:
 		return up, refuse(ErrEnslaved, "is already a port of the %s %s", up.MasterKind, up.Master)
