@@ -33,7 +33,8 @@
 //   - macrewrite installs the edge's rules
 //   - nat64/gateway makes the NAT64 device, its routes and its masquerade
 //   - persist writes the files of the next boot
-//   - plan/rollback takes a change back unless it is confirmed
+//   - plan/rollback takes a change back unless it is confirmed, and
+//     plan/rollback/health asks whether the neighbours still answer
 //
 // Those that serve, by New and Run:
 //

@@ -97,6 +97,8 @@ func TestImportsGoDownwards(t *testing.T) {
 		"proxy":           {"plan", "internal/limit", "internal/netns"},
 		"guest":           {"slaac"},
 		"persist":         {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
+
+		"plan/rollback/health": {},
 	}
 	for pkg, may := range allowed {
 		t.Run(pkg, func(t *testing.T) {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +29,11 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 		return State{}, fmt.Errorf("open netlink: %w", err)
 	}
 	defer h.Close()
-	s := State{Scope: scope, Sysctls: make(map[string]string), At: time.Now()}
+	var up unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
+		return State{}, fmt.Errorf("read the time since the boot: %w", err)
+	}
+	s := State{Scope: scope, Sysctls: make(map[string]string), Uptime: time.Duration(up.Nano())}
 	names, err := linkNames(h)
 	if err != nil {
 		return State{}, err
@@ -59,7 +65,7 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 	if err := s.captureForwarding(names); err != nil {
 		return State{}, err
 	}
-	for _, key := range append(netfilterKeys(), filterKey("all")) {
+	for _, key := range slices.Concat(netfilterKeys(), neighborLimitKeys(), []string{filterKey("all")}) {
 		if err := s.captureSysctl(key); err != nil {
 			return State{}, err
 		}
@@ -119,6 +125,22 @@ func (s *State) keepGateways() {
 type linkName struct {
 	name, kind string
 	master     int
+	parent     int // what a VLAN and the like stands on
+}
+
+// standsOnOther tells kinds of links that send through another.
+func standsOnOther(kind string) bool {
+	return slices.Contains([]string{"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap"}, kind)
+}
+
+// captureUpper finds links that take what arrives at the uplink before a bridge
+// could: the kernel makes no port of it. A VLAN gets its share all the same.
+func (s *State) captureUpper(index int, names map[int]linkName) {
+	for _, i := range slices.Sorted(maps.Keys(names)) {
+		if n := names[i]; n.parent == index && n.kind != "vlan" {
+			s.Unsupported = append(s.Unsupported, fmt.Sprintf("the %s %s stands on it", n.kind, n.name))
+		}
+	}
 }
 
 func linkNames(h *netlink.Handle) (map[int]linkName, error) {
@@ -128,7 +150,12 @@ func linkNames(h *netlink.Handle) (map[int]linkName, error) {
 	}
 	names := make(map[int]linkName)
 	for _, l := range links {
-		names[l.Attrs().Index] = linkName{l.Attrs().Name, l.Type(), l.Attrs().MasterIndex}
+		n := linkName{name: l.Attrs().Name, kind: l.Type(), master: l.Attrs().MasterIndex}
+		// Of other kinds this may be the index of a link in another namespace.
+		if standsOnOther(n.kind) && l.Attrs().NetNsID < 0 {
+			n.parent = l.Attrs().ParentIndex
+		}
+		names[l.Attrs().Index] = n
 	}
 	return names, nil
 }
@@ -143,6 +170,17 @@ func (s *State) captureLink(h *netlink.Handle, link netlink.Link, names map[int]
 	}
 	if a.MasterIndex != 0 {
 		l.Master, l.MasterKind = names[a.MasterIndex].name, names[a.MasterIndex].kind
+	}
+	if standsOnOther(link.Type()) {
+		l.Parent = names[a.ParentIndex].name
+	}
+	if a.Name == s.Uplink {
+		s.captureUpper(a.Index, names)
+	}
+	if link.Type() == "bridge" {
+		if err := l.captureTree(a.Index); err != nil {
+			return err
+		}
 	}
 	if b, ok := link.(*netlink.Bridge); ok && b.MulticastSnooping != nil {
 		l.MulticastSnooping = *b.MulticastSnooping
@@ -185,7 +223,12 @@ func (s *State) captureInherited(link string) error {
 			return err
 		}
 		usual, err := sysctl.Read(fmt.Sprintf(key, "default"))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) {
+			// Those of neighbours are shown in the initial namespace only.
+			delete(s.Sysctls, own)
+			continue
+		}
+		if err != nil {
 			return err
 		}
 		if _, uplink := s.Sysctls[fmt.Sprintf(key, s.Uplink)]; s.Sysctls[own] == usual && (link == s.Uplink || !uplink) {
@@ -245,7 +288,8 @@ func (s *State) captureRoute(r routeMessage) {
 		}
 	}
 	switch {
-	case r.Protocol == protocolKernel && (!ours(r.Link) || r.Expires > 0 || s.followsAddr(r.Route)):
+	// A prefix that is only advertised to be on the link has no address.
+	case r.Protocol == protocolKernel && (!ours(r.Link) || r.Expires > 0 && s.hasPrefix(r.Link, r.Dst) || s.followsAddr(r.Route)):
 	case ours(r.Link) && len(r.unknown) > 0:
 		s.Unsupported = append(s.Unsupported, fmt.Sprintf("the route %s has what can't be carried over: %s", describeRoute(r.Route), strings.Join(r.unknown, "; ")))
 	case ours(r.Link):
@@ -261,6 +305,13 @@ func (s *State) captureRoute(r routeMessage) {
 			s.Elsewhere = append(s.Elsewhere, one)
 		}
 	}
+}
+
+// hasPrefix reports whether an address of the link is in the prefix.
+func (s *State) hasPrefix(link string, p netip.Prefix) bool {
+	return slices.ContainsFunc(s.Addrs, func(a Addr) bool {
+		return a.Link == link && (a.Prefix.Masked() == p || a.Peer.IsValid() && a.Peer.Masked() == p)
+	})
 }
 
 // refuseTwins finds routes of ours that share destination, table and metric

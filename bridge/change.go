@@ -3,6 +3,7 @@ package bridge
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/sixhost/sixhost/plan"
 	"github.com/sixhost/sixhost/slaac"
@@ -60,6 +61,11 @@ type (
 		link   string
 		length int
 	}
+	setSpanningTree struct {
+		link  string
+		on    bool
+		delay time.Duration
+	}
 	// addRoute makes sure of a route without touching one that is there.
 	addRoute struct{ Route }
 	addRule  struct{ Rule }
@@ -85,12 +91,16 @@ func (replaceRoute) phase() plan.Phase { return plan.Apply }
 func (delRoute) phase() plan.Phase     { return plan.Apply }
 func (c delAddr) phase() plan.Phase    { return c.when }
 
-func (setTxQueueLen) phase() plan.Phase { return plan.Apply }
-func (addRoute) phase() plan.Phase      { return plan.Apply }
-func (addRule) phase() plan.Phase       { return plan.Apply }
-func (delRule) phase() plan.Phase       { return plan.Apply }
+func (setTxQueueLen) phase() plan.Phase   { return plan.Apply }
+func (setSpanningTree) phase() plan.Phase { return plan.Apply }
+func (addRoute) phase() plan.Phase        { return plan.Apply }
+func (addRule) phase() plan.Phase         { return plan.Apply }
+func (delRule) phase() plan.Phase         { return plan.Apply }
 
 func (c createBridge) String() string {
+	if c.STP {
+		return fmt.Sprintf("make the bridge %s with the MAC %s, MTU %d, with spanning tree (forward delay %s), without multicast snooping", c.Name, c.MAC, c.MTU, c.ForwardDelay)
+	}
 	return fmt.Sprintf("make the bridge %s with the MAC %s, MTU %d, without spanning tree and multicast snooping", c.Name, c.MAC, c.MTU)
 }
 func (c deleteBridge) String() string { return "remove the bridge " + c.name }
@@ -157,6 +167,12 @@ func (c delRoute) String() string { return "remove the route " + describeRoute(c
 func (c setTxQueueLen) String() string {
 	return fmt.Sprintf("set the transmit queue of %s to %d packets", c.link, c.length)
 }
+func (c setSpanningTree) String() string {
+	if !c.on {
+		return "switch the spanning tree off for " + c.link
+	}
+	return fmt.Sprintf("switch the spanning tree on for %s, with a forward delay of %s", c.link, c.delay)
+}
 func (c addRoute) String() string {
 	return "see that there is the route " + describeRoute(c.Route)
 }
@@ -167,6 +183,9 @@ func describeRoute(r Route) string {
 	s := r.Dst.String()
 	if r.Dst.Bits() == 0 {
 		s = map[bool]string{true: "default (IPv4)", false: "default (IPv6)"}[r.Family == 4]
+	}
+	if r.From.IsValid() {
+		s += " from " + r.From.String()
 	}
 	if r.Via != (netip.Addr{}) {
 		s += " via " + r.Via.String()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/sixhost/sixhost/plan"
 )
@@ -23,6 +24,9 @@ var (
 	ErrUnsupportedSetup = errors.New("set-up can't be moved")
 	ErrDynamic          = errors.New("addresses or routes expire")
 	ErrPrivilege        = errors.New("missing privileges")
+	// ErrSpanningTree: the dead time of STP was not accepted, or the delay is one
+	// that the kernel does not take.
+	ErrSpanningTree = errors.New("spanning tree")
 )
 
 // Config says what is wanted. The zero value plus Uplink works.
@@ -40,6 +44,20 @@ type Config struct {
 	// DHCP or router advertisements). Without it they are refused, as nothing
 	// would renew them on the bridge.
 	Static bool
+	// STP makes the bridge take part in the spanning tree, which a host with one
+	// uplink has no use for; default off. A port that joins is then dead for
+	// twice the ForwardDelay: during the move, at every boot, and whenever its
+	// carrier comes back.
+	STP bool
+	// ForwardDelay goes with STP: from 2 s, which is the default, to 30 s. The
+	// kernel takes no shorter one.
+	ForwardDelay time.Duration
+	// AcceptDeadTime says that the dead time is known of. STP is refused without
+	// it.
+	AcceptDeadTime bool
+	// Guests is how many there may be. The machine's neighbour tables are made
+	// large enough for them; default 0 leaves the tables as they are.
+	Guests int
 }
 
 // HostAddress is the wish for the host's own address in the prefix. It is

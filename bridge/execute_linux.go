@@ -51,7 +51,7 @@ func execute(ctx context.Context, c change) error {
 		if err := h.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &off}); err != nil {
 			return fmt.Errorf("add bridge %s: %w", b.Name, err)
 		}
-		return nil
+		return wrap(setTree(b.Name, b.STP, b.ForwardDelay), "set spanning tree of %s", b.Name)
 	}
 	if _, ok := c.(delBypass); ok {
 		return takeBypass(ctx, h) // the link it was for may be gone by now
@@ -69,6 +69,8 @@ func execute(ctx context.Context, c change) error {
 		})
 	case setMTU:
 		return wrap(h.LinkSetMTU(link, c.mtu), "set MTU of %s", c.link)
+	case setSpanningTree:
+		return wrap(setTree(c.link, c.on, c.delay), "set spanning tree of %s", c.link)
 	case setTxQueueLen:
 		return wrap(h.LinkSetTxQLen(link, c.length), "set transmit queue of %s", c.link)
 	case setSnooping:
@@ -115,6 +117,8 @@ func subject(c change) string {
 	case setMAC:
 		return c.link
 	case setMTU:
+		return c.link
+	case setSpanningTree:
 		return c.link
 	case setTxQueueLen:
 		return c.link

@@ -23,6 +23,7 @@ import (
 // DROP, two guests of the bridge don't find each other. The plan is the steps
 // that let them, and can be taken back.
 func TestGuestsDespiteForwardDrop(t *testing.T) {
+	t.Parallel()
 	r := newServer(t, "addr add 203.0.113.10/32 dev "+nic, "addr add 2001:db8:1:3::2/64 dev "+nic)
 	cfg := bridge.Config{Uplink: nic}
 	_, p := mustPlan(t, cfg, r.capture(t))
@@ -94,6 +95,7 @@ func TestGuestsDespiteForwardDrop(t *testing.T) {
 // TestBridgeAttributeDoesNotHelp: the kernel asks the general parameter or the
 // bridge's own, which is why the plan sets the general one.
 func TestBridgeAttributeDoesNotHelp(t *testing.T) {
+	t.Parallel()
 	ns := nstest.NS(t)
 	guests := []*netns.NS{nstest.NS(t), nstest.NS(t)}
 	batch(t, ns, []string{"link add br0 type bridge nf_call_iptables 0 nf_call_ip6tables 0", "link set br0 up"})

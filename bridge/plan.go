@@ -77,6 +77,9 @@ func changes(from, to State) []change {
 		if exists && have.MTU != l.MTU {
 			add(setMTU{l.Name, l.MTU})
 		}
+		if exists && (have.STP != l.STP || have.ForwardDelay != l.ForwardDelay) {
+			add(setSpanningTree{l.Name, l.STP, l.ForwardDelay})
+		}
 		if exists && l.TxQueueLen > 0 && have.TxQueueLen != l.TxQueueLen {
 			add(setTxQueueLen{l.Name, l.TxQueueLen})
 		}
@@ -278,12 +281,12 @@ func (s State) wantedRoutes(now State) []Route {
 	return list
 }
 
-// elapsed is the time since the state was captured.
+// elapsed is the time from one capture to a later one.
 func (s State) elapsed(now State) time.Duration {
-	if s.At.IsZero() || !now.At.After(s.At) {
+	if s.Uptime == 0 {
 		return 0
 	}
-	return now.At.Sub(s.At)
+	return max(0, now.Uptime-s.Uptime)
 }
 
 // inOrderOfDependence brings routes into an order in which the kernel takes
@@ -352,7 +355,12 @@ func sysctlChanges(from, to State, within string, when int) []change {
 		if strings.HasSuffix(key, "/addr_gen_mode") && value != "1" || strings.HasSuffix(key, "/forwarding") && (value == "0" || zeroed) {
 			timing = late
 		}
-		same := from.Sysctls[key] == value && !(zeroed && strings.HasSuffix(key, "/forwarding"))
+		if strings.HasSuffix(key, "/forwarding") && value == "1" && slices.ContainsFunc(from.Routes, Route.dynamic) {
+			// The kernel removes default routes that were advertised to it as soon as
+			// it forwards: not before permanent ones are in their place.
+			timing = late
+		}
+		same := (from.Sysctls[key] == value || raisedMeanwhile(key, from.Sysctls[key], to)) && !(zeroed && strings.HasSuffix(key, "/forwarding"))
 		if _, ok := from.Sysctls[key]; ok && same || timing != when || !strings.Contains(key, within) {
 			continue
 		}

@@ -254,7 +254,7 @@ func (g *generator) run(t *testing.T) {
 	r := newServer(t, fmt.Sprintf("link set %s mtu %d txqueuelen %d", nic, 1400+g.IntN(100), pick(g, 1000, 500, 1234)))
 	server := r.server
 	nstest.Do(t, server, func() error {
-		for _, key := range []string{"net/ipv4/conf/%s/rp_filter", "net/ipv4/conf/%s/arp_ignore", "net/ipv4/conf/%s/log_martians", "net/ipv4/neigh/%s/gc_stale_time", "net/ipv6/conf/%s/accept_ra", "net/ipv6/conf/%s/proxy_ndp"} {
+		for _, key := range []string{"net/ipv4/conf/%s/rp_filter", "net/ipv4/conf/%s/arp_ignore", "net/ipv4/conf/%s/log_martians", "net/ipv6/conf/%s/accept_ra", "net/ipv6/conf/%s/proxy_ndp"} {
 			if g.IntN(2) == 0 {
 				continue
 			}
@@ -286,7 +286,7 @@ func (g *generator) run(t *testing.T) {
 		t.Errorf("the second plan still wants to %q", again.Steps[0].Text)
 	}
 	nstest.Do(t, server, func() error {
-		for _, key := range []string{"net/ipv4/conf/%s/arp_ignore", "net/ipv4/conf/%s/log_martians", "net/ipv6/conf/%s/proxy_ndp", "net/ipv4/neigh/%s/gc_stale_time"} {
+		for _, key := range []string{"net/ipv4/conf/%s/arp_ignore", "net/ipv4/conf/%s/log_martians", "net/ipv6/conf/%s/proxy_ndp"} {
 			var values [2]string
 			for i, link := range []string{nic, "br0"} {
 				var err error
@@ -499,3 +499,21 @@ func checkLifetimes(t *testing.T, before, after any) {
 }
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+func (r rental) in(t *testing.T, fn func() error) {
+	t.Helper()
+	nstest.Do(t, r.server, fn)
+}
+
+// ipTry runs ip(8) and may fail.
+func ipTry(t *testing.T, ns *netns.NS, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.Command(nstest.Tool(t, "ip"), args...)
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := ns.Start(cmd); err != nil {
+		return "", err
+	}
+	err := cmd.Wait()
+	return out.String(), err
+}

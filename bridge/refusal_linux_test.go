@@ -16,6 +16,7 @@ import (
 
 // TestRefusedSetUps: what can't be carried over is refused by its name.
 func TestRefusedSetUps(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name     string
 		commands []string

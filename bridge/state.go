@@ -44,9 +44,13 @@ type State struct {
 	Bypass bool `json:"bypass,omitempty"`
 	// Ports are the bridge's ports other than the uplink.
 	Ports []string `json:"ports,omitempty"`
-	// At is when the state was captured; zero in wanted states. Remaining
-	// lifetimes count from there.
-	At time.Time `json:"at,omitzero"`
+	// NeighborLimit is how many neighbours the machine is wanted to have room
+	// for, of each family; 0 if there is no wish, as in captured states.
+	NeighborLimit int `json:"neighbor_limit,omitempty"`
+	// Uptime is when the state was captured, by the clock since the boot that
+	// nobody sets; zero in wanted states. Remaining lifetimes count from there. A
+	// capture is of no use after a reboot, so that the boot needs no name.
+	Uptime time.Duration `json:"uptime,omitempty"`
 	// Unsupported describes what was found that can't be moved.
 	Unsupported []string `json:"unsupported,omitempty"`
 	// Elsewhere are the default routes that leave through other links.
@@ -64,6 +68,8 @@ type Link struct {
 	// that is.
 	Master     string `json:"master,omitempty"`
 	MasterKind string `json:"master_kind,omitempty"`
+	// Parent is the link that a VLAN, macvlan or ipvlan stands on.
+	Parent string `json:"parent,omitempty"`
 	// Ethernet tells links that carry Ethernet frames.
 	Ethernet bool `json:"ethernet"`
 	// Wireless tells links that can't be a bridge's port for more than one MAC.
@@ -74,6 +80,10 @@ type Link struct {
 	// affair, and stay as they are.
 	RxQueues int `json:"rx_queues,omitempty"`
 	TxQueues int `json:"tx_queues,omitempty"`
+	// STP tells that a bridge takes part in the spanning tree, and ForwardDelay
+	// how long a port of it then listens, and again learns, before it forwards.
+	STP          bool          `json:"stp,omitempty"`
+	ForwardDelay time.Duration `json:"forward_delay,omitempty"`
 	// MulticastSnooping of a bridge.
 	MulticastSnooping bool `json:"multicast_snooping,omitempty"`
 }
@@ -151,6 +161,9 @@ type Route struct {
 
 // isDefault reports whether the route is a default route of the main table.
 func (r Route) isDefault() bool { return r.Dst.Bits() == 0 && r.Table == mainTable }
+
+// dynamic reports whether the route is gone some day unless it is renewed.
+func (r Route) dynamic() bool { return r.Expires != 0 || r.Protocol == protocolRA }
 
 // Neighbor is an entry of the neighbour table.
 type Neighbor struct {

@@ -25,9 +25,18 @@ func (c Config) State(there State) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
+	br := wantedBridge(up, there, scope)
+	delay, err := c.forwardDelay()
+	if err != nil {
+		return State{}, err
+	}
+	// Without the spanning tree, a delay has no effect, and is left.
+	if br.STP = c.STP; c.STP {
+		br.ForwardDelay = delay
+	}
 	want := State{
 		Scope: scope,
-		Links: []Link{wantedUplink(up, scope), wantedBridge(up, there, scope)},
+		Links: []Link{wantedUplink(up, scope), br},
 		Sysctls: map[string]string{
 			// Required for a router; the kernel then ignores advertisements unless
 			// accept_ra is 2, and an advertisement must not change the host's routes.
@@ -56,13 +65,14 @@ func (c Config) State(there State) (State, error) {
 	}
 	want.inherit(there)
 	want.wantNetfilter(there)
+	want.wantNeighbors(there, c.Guests)
 	own, err := c.ownAddress(up.MAC, prefix)
 	if err != nil {
 		return State{}, err
 	}
 	c.wantAddrs(&want, there, up.MAC, prefix, own)
 	for _, r := range there.Routes {
-		if r.Protocol == protocolRA {
+		if r.dynamic() {
 			r.Protocol = 4 // RTPROT_STATIC: nothing will renew it
 		}
 		r.Link, r.Hops, r.Expires = scope.Bridge, r.Hops.moved(scope.Uplink, scope.Bridge), 0
@@ -102,7 +112,9 @@ func (c Config) uplink(there State) (Link, error) {
 		return up, refuse(ErrWireless, "is wireless, and an access point takes frames of one MAC only")
 	case !up.Ethernet:
 		return up, refuse(ErrNotEthernet, "is no Ethernet interface (%s), so it can't be a port of a bridge", up.Kind)
-	case up.Kind == "macvlan" || up.Kind == "ipvlan" || up.Kind == "bridge":
+	case up.Parent != "" && up.Kind != "vlan":
+		return up, refuse(ErrNotEthernet, "is a %s on %s, and gets only what is for its own address, not what a bridge is for; name %s", up.Kind, up.Parent, up.Parent)
+	case slices.Contains([]string{"macvlan", "macvtap", "ipvlan", "ipvtap", "bridge"}, up.Kind):
 		return up, refuse(ErrNotEthernet, "is a %s, which can't be a port of a bridge", up.Kind)
 	case up.Master != "" && up.Master != scope.Bridge:
 		return up, refuse(ErrEnslaved, "is already a port of the %s %s", up.MasterKind, up.Master)
@@ -127,11 +139,11 @@ func (c Config) uplink(there State) (Link, error) {
 		}
 	}
 	for _, r := range there.Routes {
-		if r.Expires != 0 && r.Protocol != protocolRA {
-			return up, refuse(ErrDynamic, "its route %s has a lifetime, and nothing would renew it on the bridge; set static to make it permanent", describeRoute(r))
-		}
 		if r.Protocol == protocolRA && r.isDefault() {
 			return up, refuse(ErrDynamic, "its default route via %s is from router advertisements, and switching forwarding on would remove it; set static to make it permanent", r.Via)
+		}
+		if r.dynamic() {
+			return up, refuse(ErrDynamic, "its route %s has a lifetime, and nothing would renew it on the bridge; set static to make it permanent", describeRoute(r))
 		}
 	}
 	return up, nil
@@ -146,7 +158,7 @@ func wantedBridge(up Link, there State, scope Scope) Link {
 	br := Link{Name: scope.Bridge, Kind: "bridge", Ethernet: true, MAC: up.MAC, MTU: up.MTU, Up: true, TxQueueLen: up.TxQueueLen}
 	if b, ok := there.link(scope.Bridge); ok {
 		br.Master, br.MasterKind = b.Master, b.MasterKind
-		br.RxQueues, br.TxQueues = b.RxQueues, b.TxQueues
+		br.RxQueues, br.TxQueues, br.ForwardDelay = b.RxQueues, b.TxQueues, b.ForwardDelay
 	}
 	return br
 }

@@ -51,6 +51,10 @@ func unusual() bridge.State {
 		r.Via, r.Scope, r.OnLink, r.HopLimit, r.AdvMSS = netip.MustParseAddr("203.0.113.1"), 0, true, 32, 1360
 	})
 	route("2001:db8:9::/48", func(r *bridge.Route) { r.Metric = 1024 })
+	route("2001:db8:a::/48", func(r *bridge.Route) {
+		r.Via, r.Metric = netip.MustParseAddr("fe80::1"), 1024
+		r.From, r.Preference = netip.MustParsePrefix("2001:db8:1:3::/64"), 1
+	})
 	s.Neighbors = []bridge.Neighbor{
 		{Link: "br0", IP: netip.MustParseAddr("203.0.113.1"), MAC: slaac.MAC{2, 0, 0, 0, 0, 1}, Permanent: true},
 		{Link: "br0", IP: netip.MustParseAddr("fe80::1"), MAC: slaac.MAC{2, 0, 0, 0, 0, 1}},

@@ -11,26 +11,13 @@ import (
 type kept struct {
 	servers []string // name servers
 	search  []string // their search domains
-	// match and setName of netplan's uplink; the name that an interface has at
-	// boot may hang on them. match holds the lines below "match:".
-	match   []string
-	setName string
 	// macaddress that the uplink is given instead of its own.
 	macaddress string
-	// hardware are further lines for netplan's uplink.
-	hardware []string
-	notes    []string
+	notes      []string
 	// vlans that networkd makes on the uplink, where they stay.
 	vlans []string
 	// dynamic tells an uplink that asked for its configuration.
 	dynamic bool
-}
-
-// hardwareKeys are settings of netplan that stay with the device whatever is
-// done with it.
-func hardwareKeys() []string {
-	return []string{"wakeonlan", "receive-checksum-offload", "transmit-checksum-offload", "tcp-segmentation-offload",
-		"tcp6-segmentation-offload", "generic-segmentation-offload", "generic-receive-offload", "large-receive-offload"}
 }
 
 // renderedKeys are those that the bridge's state speaks for, or that don't
@@ -59,20 +46,6 @@ func (k *kept) keepEntry(f File, e netplanEntry, n nic) error {
 		case name == "routing-policy" && len(v.Content) > 0:
 			return refuseAt(f, key.Line, ErrInexpressible, "routing-policy of %s can't be moved to %s yet", e, n.bridge)
 		case !isUplink && name == "macaddress", name == "routing-policy", slices.Contains(renderedKeys(), name), isUplink && !f.own():
-		case isUplink && name == "match":
-			m := netplanEntry{node: v}
-			k.match = nil
-			for _, mk := range m.keys() {
-				if s := scalar(m.get(mk.Value)); s != "" && plainName(mk.Value) {
-					k.match = append(k.match, mk.Value+": "+quote(s))
-				}
-			}
-		case isUplink && name == "set-name":
-			k.setName = v.Value
-		case isUplink && name == "macaddress":
-			k.macaddress = v.Value
-		case isUplink && slices.Contains(hardwareKeys(), name) && (v.Value == "true" || v.Value == "false"):
-			k.hardware = appendNew(k.hardware, name+": "+v.Value)
 		default:
 			k.notes = append(k.notes, fmt.Sprintf("%s in line %d of /%s is not carried over", name, key.Line, f.Path))
 		}

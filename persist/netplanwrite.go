@@ -65,18 +65,8 @@ func (n network) netplanYAML() []byte {
 	w.set(-1, "ethernets:")
 	w.set(0, "%s:", quote(n.uplink))
 	w.set(1, "renderer: networkd")
-	if n.kept.setName != "" && len(n.kept.match) > 0 {
-		w.set(1, "match:")
-		for _, m := range n.kept.match {
-			w.set(2, "%s", m)
-		}
-		w.set(1, "set-name: %s", quote(n.kept.setName))
-	}
 	if n.kept.macaddress != "" {
 		w.set(1, "macaddress: %s", quote(n.kept.macaddress))
-	}
-	for _, h := range n.kept.hardware {
-		w.set(1, "%s", h)
 	}
 	if n.uplinkMTU > 0 {
 		w.set(1, "mtu: %d", n.uplinkMTU)
@@ -100,8 +90,8 @@ func (n network) netplanBridge(w *yamlWriter, id string) {
 		w.set(1, "mtu: %d", n.bridgeMTU)
 	}
 	w.set(1, "parameters:")
-	w.set(2, "stp: false")
-	w.set(2, "forward-delay: 0")
+	w.set(2, "stp: %t", n.stp)
+	w.set(2, "forward-delay: %d", n.forwardDelay)
 	w.set(1, "dhcp4: false")
 	w.set(1, "dhcp6: false")
 	w.set(1, "accept-ra: false")

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/sixhost/sixhost/bridge"
 	"github.com/sixhost/sixhost/plan"
@@ -15,6 +16,8 @@ import (
 type network struct {
 	nic
 	uplinkMTU, bridgeMTU int
+	stp                  bool
+	forwardDelay         int // seconds
 	bridgeMAC            slaac.MAC
 	addrs                []bridge.Addr // without the link-local one that follows from the MAC
 	routes               []bridge.Route
@@ -54,6 +57,11 @@ func newNetwork(s bridge.State) (network, error) {
 		nic:       nic{uplink: s.Uplink, bridge: s.Bridge, mac: up.MAC, kind: up.Kind},
 		uplinkMTU: up.MTU, bridgeMTU: br.MTU, bridgeMAC: br.MAC,
 	}
+	// Without the spanning tree, the delay that the kernel has by itself means
+	// nothing.
+	if n.stp = br.STP; n.stp {
+		n.forwardDelay = int(br.ForwardDelay / time.Second)
+	}
 	for _, a := range s.Addrs {
 		ip := a.Prefix.Addr()
 		// RFC 4291, 2.5.6: every program makes this one by itself.
@@ -82,6 +90,11 @@ func newNetwork(s bridge.State) (network, error) {
 	}
 	if len(s.Rules) > 0 {
 		return network{}, refuse(fmt.Sprintf("routing rule %q", s.Rules[0]), "can't be written yet; set format to none, and see to it yourself")
+	}
+	for _, r := range n.routes {
+		if r.Metrics != (bridge.Metrics{}) || r.Realm != 0 {
+			n.kept.notes = append(n.kept.notes, fmt.Sprintf("the route to %s has metrics or realms that the next boot's files don't hold (initcwnd, quickack and the like)", r.Dst))
+		}
 	}
 	for _, e := range s.Neighbors {
 		if e.Proxy {
@@ -122,7 +135,8 @@ func plainAddr(a bridge.Addr) bool {
 
 // plainRoute reports whether netplan can express all of a route.
 func plainRoute(r bridge.Route) bool {
-	return (r.Via.IsValid() || r.Dst.Addr().Is6() || r.Scope == scopeLink) && routeType(r) == typeUnicast && r.AdvMSS == 0 && r.HopLimit == 0
+	return (r.Via.IsValid() || r.Dst.Addr().Is6() || r.Scope == scopeLink) && routeType(r) == typeUnicast && r.AdvMSS == 0 && r.HopLimit == 0 &&
+		!r.From.IsValid() && r.Preference == 0
 }
 
 func routeType(r bridge.Route) int {

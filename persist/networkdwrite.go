@@ -47,8 +47,8 @@ func (n network) networkdNetdev() []byte {
 	w.set("MACAddress", n.bridgeMAC.String())
 	w.number("MTUBytes", n.bridgeMTU)
 	w.section("Bridge")
-	w.set("STP", "no")
-	w.set("ForwardDelaySec", "0")
+	w.set("STP", map[bool]string{true: "yes", false: "no"}[n.stp])
+	w.set("ForwardDelaySec", strconv.Itoa(n.forwardDelay))
 	w.set("MulticastSnooping", "no")
 	return w.bytes()
 }
@@ -155,6 +155,15 @@ func (w *ini) route(r bridge.Route) {
 	}
 	if r.Source.IsValid() {
 		w.set("PreferredSource", r.Source.String())
+	}
+	if r.From.IsValid() {
+		w.set("Source", r.From.String())
+	}
+	switch r.Preference { // RFC 4191, 2.1
+	case 1:
+		w.set("IPv6Preference", "high")
+	case 3:
+		w.set("IPv6Preference", "low")
 	}
 	w.number("Metric", r.Metric)
 	if r.Table != mainTable {

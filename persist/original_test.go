@@ -33,6 +33,18 @@ func TestOriginal(t *testing.T) {
 	}
 }
 
+// A file that is a link elsewhere is one again.
+func TestOriginalLink(t *testing.T) {
+	c := Config{Bridge: wanted(), Root: rootWith(t, map[string]string{"etc/netplan/README": hetzner})}
+	if err := os.Symlink("README", filepath.Join(c.Root, "etc/netplan/01-netcfg.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	checkWayBack(t, c, capture(t, c.Scope()))
+	if b, err := os.ReadFile(filepath.Join(c.Root, "etc/netplan/README")); err != nil || string(b) != hetzner {
+		t.Errorf("what the link leads to has changed: %v", err)
+	}
+}
+
 // A second and a third wish don't lose sight of the originals.
 func TestOriginalAfterMore(t *testing.T) {
 	for name, files := range map[string]map[string]string{

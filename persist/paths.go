@@ -61,6 +61,7 @@ func (c Config) Scope() Scope {
 			edgePath + "*", edgeUnitPath + "*", edgeUnitLinkPath, cloudOffPath + "*",
 			interfacesPath, interfacesPath + ".d/*",
 			"usr/lib/netplan/*.yaml", "run/netplan/*.yaml",
+			"run/systemd/network/*.link", "usr/local/lib/systemd/network/*.link", "usr/lib/systemd/network/*.link", "lib/systemd/network/*.link",
 		},
 		Existence: existence,
 	}

@@ -88,6 +88,8 @@ func Plan(from, to State) (plan.Plan, error) {
 
 // changes returns the difference in the order it has to be made.
 func changes(from, to State) []change {
+	from.Files = slices.DeleteFunc(slices.Clone(from.Files), readOnly)
+	to.Files = slices.DeleteFunc(slices.Clone(to.Files), readOnly)
 	var writes, renames, removals []change
 	renamedTo := make(map[string]bool)
 	for _, f := range from.Files {

@@ -288,28 +288,3 @@ func (w *wish) cloudInit(there State) {
 		w.write(cloudOffPath, 0o644, []byte(header+"network: {config: disabled}\n"))
 	}
 }
-
-// linkFiles reports .link files that would take the bridge for the NIC.
-func (w *wish) linkFiles(there State) {
-	for _, f := range there.matching(networkdDir + "*.link") {
-		settings, err := parseINI(f)
-		if err != nil {
-			w.note("%v", err)
-			continue
-		}
-		byMAC, narrowed := false, false
-		for _, s := range settings {
-			if s.section != "Match" {
-				continue
-			}
-			if s.key == "MACAddress" {
-				byMAC = byMAC || slices.ContainsFunc(strings.Fields(s.value), func(v string) bool { return sameMAC(v, w.net.mac.String()) })
-				continue
-			}
-			narrowed = true
-		}
-		if byMAC && !narrowed {
-			w.note("/%s matches every interface with the MAC %s, which %s has too, and may rename it; match PermanentMACAddress instead", f.Path, w.net.mac, w.net.bridge)
-		}
-	}
-}

@@ -17,12 +17,15 @@ import (
 // confirm that the host is still reachable.
 func (a app) apply(ctx context.Context, args []string) error {
 	var (
-		path   string
-		within time.Duration
+		path           string
+		within         time.Duration
+		check, healthy bool
 	)
 	if err := a.flags("apply", args, func(fs *flag.FlagSet) {
 		configFlag(fs, &path)
 		fs.DurationVar(&within, "confirm-within", 0, "take everything back unless confirmed in this time; default 120s or the file's confirm_within")
+		fs.BoolVar(&check, "check", false, "take everything back at once if a gateway, a name server or the session that this was started from answered before the change and does not after it")
+		fs.BoolVar(&healthy, "confirm-if-healthy", false, "check, and confirm if all holds for 10s; for installations without a person: it proves that the neighbours answer, not that a new login is possible")
 	}); err != nil {
 		return err
 	}
@@ -63,6 +66,16 @@ func (a app) apply(ctx context.Context, args []string) error {
 		fmt.Fprintf(a.stdout, "The apply phase is done; what is left runs with: %s\n", confirmCommand(path))
 		return nil
 	}
+	var checks *checkup
+	if check || healthy {
+		checks = &checkup{checks: ch.host.checks(ctx)}
+		checks.begin(ctx, a.stdout)
+	}
+	if healthy {
+		if err := checks.enough(ch.host); err != nil {
+			return err
+		}
+	}
 	open, err := a.guard.Begin(ctx, rollback.Options{StateDir: c.StateDir, Timeout: c.ConfirmWithin}, ch.captured)
 	if err != nil {
 		return refuseBusy(err)
@@ -76,7 +89,27 @@ func (a app) apply(ctx context.Context, args []string) error {
 	if err := open.Applied(ctx); err != nil {
 		return errors.Join(fmt.Errorf("tell the watchdog that all steps are done: %w", err), a.takeBack(ctx, open))
 	}
-	return a.awaitConfirm(ctx, open, c, path)
+	deadline := time.Now().Add(c.ConfirmWithin)
+	if checks != nil {
+		confirmed, err := a.check(ctx, open, c, checks, healthy)
+		if err != nil {
+			return errors.Join(err, a.takeBack(ctx, open))
+		}
+		if confirmed {
+			return a.finish(ctx, c)
+		}
+	}
+	return a.awaitConfirm(ctx, open, c, path, deadline)
+}
+
+// check judges the applied change by what held before it.
+func (a app) check(ctx context.Context, open *rollback.Change, c config, checks *checkup, confirm bool) (confirmed bool, err error) {
+	// What is printed is also what the session's peer has to acknowledge.
+	fmt.Fprintln(a.stdout, "All steps are done. Checks after the change:")
+	if err := checks.again(open.Context(), a.stdout, afterPatience); err != nil || !confirm {
+		return false, err
+	}
+	return a.confirmIfHealthy(ctx, open, c, checks)
 }
 
 // recover takes back a change whose processes have all died.
@@ -104,8 +137,8 @@ func (a app) takeBack(ctx context.Context, open *rollback.Change) error {
 }
 
 // awaitConfirm waits for Enter here, fullhost confirm elsewhere, or the end of
-// the countdown.
-func (a app) awaitConfirm(ctx context.Context, open *rollback.Change, c config, path string) error {
+// the countdown, which the watchdog keeps; deadline is when that will be.
+func (a app) awaitConfirm(ctx context.Context, open *rollback.Change, c config, path string, deadline time.Time) error {
 	fmt.Fprintf(a.stdout, "Applied. Log in again to be sure, then run: %s\n", confirmCommand(path))
 	entered := make(chan struct{})
 	terminal := isTerminal(os.Stdin)
@@ -122,14 +155,14 @@ func (a app) awaitConfirm(ctx context.Context, open *rollback.Change, c config, 
 		outcome rollback.Outcome
 		err     error
 	}
-	waitCtx, cancel := context.WithCancel(ctx)
+	// Not ended by ctx, or an interrupt could be taken for the change's own end.
+	waitCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	done := make(chan result, 1)
 	go func() {
 		o, err := open.Wait(waitCtx)
 		done <- result{o, err}
 	}()
-	deadline := time.Now().Add(c.ConfirmWithin)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {

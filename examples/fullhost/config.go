@@ -32,6 +32,8 @@ type config struct {
 	// Static says that addresses with a lifetime (DHCP) may be made permanent.
 	Static bool `yaml:"static"`
 
+	SpanningTree treeConfig `yaml:"spanning_tree"`
+
 	NAT64   nat64Config   `yaml:"nat64"`
 	DNS     dnsConfig     `yaml:"dns"`
 	Guests  []guestConfig `yaml:"guests"`
@@ -45,6 +47,15 @@ type config struct {
 
 	// path is the file all this was read from, absolute; "" if there is none.
 	path string
+}
+
+type treeConfig struct {
+	// Enabled makes the bridge take part in the spanning tree; default false.
+	Enabled bool `yaml:"enabled"`
+	// ForwardDelay is 2s to 30s; default 2s.
+	ForwardDelay time.Duration `yaml:"forward_delay"`
+	// AcceptDeadTime says that the host may be dead for twice the delay.
+	AcceptDeadTime bool `yaml:"accept_dead_time"`
 }
 
 type nat64Config struct {

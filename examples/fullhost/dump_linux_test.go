@@ -185,8 +185,10 @@ func (c comparison) lifetime(path string, a, b any) {
 		}
 		return
 	}
-	// Both are whole seconds, rounded by the kernel when they were read.
-	if y > x || y < x-c.elapsed-1 {
+	// The kernel tells and takes whole seconds. The way back rounds down, so that
+	// nothing ever lives longer: one second may be lost where a lifetime is
+	// captured, and one where it is set.
+	if y > x || y < x-c.elapsed-2 {
 		c.differ(path, a, b)
 	}
 }
@@ -214,7 +216,7 @@ func TestDiffNotices(t *testing.T) {
 		{"key gone", `{"a":1}`, `{}`, false},
 		{"key new", `{}`, `{"a":1}`, false},
 		{"shorter by the time", `{"valid_life_time":100}`, `{"valid_life_time":97}`, true},
-		{"shorter by more", `{"valid_life_time":100}`, `{"valid_life_time":95}`, false},
+		{"shorter by more", `{"valid_life_time":100}`, `{"valid_life_time":94}`, false},
 		{"longer", `{"preferred_life_time":100}`, `{"preferred_life_time":101}`, false},
 		{"for ever", `{"valid_life_time":100}`, `{"valid_life_time":4294967295}`, false},
 		{"no more deprecated", `{"preferred_life_time":0}`, `{"preferred_life_time":4294967295}`, false},

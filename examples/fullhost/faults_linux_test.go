@@ -14,7 +14,10 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/sixhost/sixhost/internal/nstest"
 )
 
 // envFault names the error that netlink has for the program from SIGUSR1 on,
@@ -102,6 +105,7 @@ func (s *stage) unchanged(t *testing.T, before dump) {
 // TestNetlinkRefusesAStep: whatever the kernel says no with, all is taken back
 // and the step is named.
 func TestNetlinkRefusesAStep(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	r := s.rehearse(t)
 	random := seeded(t)
@@ -116,7 +120,7 @@ func TestNetlinkRefusesAStep(t *testing.T) {
 				pings := s.pings(t)
 				before := dumpHost(t, s.server)
 				done := filepath.Join(t.TempDir(), "done")
-				t.Setenv(envFault, fmt.Sprintf("%d:%s", errno, done))
+				s.env = []string{fmt.Sprintf("%s=%d:%s", envFault, errno, done)}
 				a := s.apply(t, s.file, nil)
 				a.lines(t, r.lead+n-1)
 				a.hangs(t)
@@ -161,6 +165,7 @@ func TestNetlinkRefusesAStep(t *testing.T) {
 // TestStateDirIsFull: with no room for the capture nothing is begun, and a disk
 // that fills up later keeps nothing from being taken back.
 func TestStateDirIsFull(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	r := s.rehearse(t)
 	small := filepath.Join(s.dir, "small")
@@ -232,6 +237,7 @@ func TestStateDirIsFull(t *testing.T) {
 // TestTwoAppliesAtOnce: the second is refused, whatever the first is about to
 // do, and tells whose it is.
 func TestTwoAppliesAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	r := s.rehearse(t)
 	random := seeded(t)
@@ -266,5 +272,36 @@ func TestTwoAppliesAtOnce(t *testing.T) {
 			}
 			a.end()
 		})
+	}
+}
+
+// TestNICIsHeld: another link sits on the NIC in a way that only the kernel
+// knows to be in the way.
+func TestNICIsHeld(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	nstest.Do(t, s.server, func() error {
+		l, err := netlink.LinkByName("enp2s0")
+		if err != nil {
+			return err
+		}
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name, attrs.ParentIndex = "container0", l.Attrs().Index
+		return netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_BRIDGE})
+	})
+	pings := s.pings(t)
+	before := dumpHost(t, s.server)
+	a := s.apply(t, s.file, nil)
+	out, status := a.rest(t)
+	wantPrinted(t, out, "Everything is taken back.\n")
+	stderr := a.stderr.String()
+	if status != 1 || !strings.HasPrefix(stderr, "fullhost: step ") || !strings.Contains(stderr, "(bridge: make enp2s0 a port of br0)") || !strings.HasSuffix(stderr, unix.EBUSY.Error()+"\n") || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("status %d, says %q", status, stderr)
+	}
+	s.unchanged(t, before)
+	for _, p := range pings {
+		if report := p.Stop(); report.Total.Stall > time.Second {
+			t.Error(report)
+		}
 	}
 }

@@ -147,6 +147,10 @@ func (h host) describe(w io.Writer) {
 	}
 }
 
+// fewGuests is what the machine should have room for in any case: guests can be
+// started without being in the file.
+const fewGuests = 64
+
 func (h host) bridgeConfig() bridge.Config {
 	return bridge.Config{
 		Uplink:  h.uplink,
@@ -154,6 +158,11 @@ func (h host) bridgeConfig() bridge.Config {
 		Prefix:  h.config.Prefix,
 		Address: h.config.Address,
 		Static:  h.config.Static,
+		Guests:  max(len(h.config.Guests), fewGuests),
+
+		STP:            h.config.SpanningTree.Enabled,
+		ForwardDelay:   h.config.SpanningTree.ForwardDelay,
+		AcceptDeadTime: h.config.SpanningTree.AcceptDeadTime,
 	}
 }
 

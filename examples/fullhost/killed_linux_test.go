@@ -137,8 +137,8 @@ func cgroupFor(t *testing.T) *os.File {
 	if root == "" {
 		t.Skip("needs cgroup version 2")
 	}
-	dir := filepath.Join(root, fmt.Sprintf("fullhost-test-%d.scope", os.Getpid()))
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	dir, err := os.MkdirTemp(root, "fullhost-test-*.scope")
+	if err != nil {
 		t.Skipf("needs a writable cgroup hierarchy: %v", err)
 	}
 	f, err := os.Open(dir)
@@ -182,8 +182,7 @@ func (s *stage) cutOff(t *testing.T, e ending, moment func(*stagedApply)) recove
 	a := s.apply(t, s.file, cgroup)
 	moment(a)
 
-	phase, _, _, _ := s.open()
-	r := recovery{waiting: phase == "waiting for confirm"}
+	var r recovery
 	since := time.Now()
 	e.kill(t, s, a, cgroup)
 	// The watchdog may have been faster than its end.
@@ -201,24 +200,24 @@ func (s *stage) cutOff(t *testing.T, e ending, moment func(*stagedApply)) recove
 		}
 	}
 	for {
-		if _, _, _, open := s.open(); !open {
+		phase, _, _, open := s.open()
+		if !open {
 			break
 		}
+		// The kill may have come after the last step's end.
+		r.waiting = r.waiting || phase == "waiting for confirm"
 		if time.Since(since) > 10*time.Second {
 			t.Fatal("the change is still open 10 s after its processes ended")
 		}
 		time.Sleep(time.Millisecond)
 	}
 	r.back = time.Since(since)
-	ctx, cancel := context.WithDeadline(context.Background(), since.Add(backWithin))
+	ctx, cancel := context.WithTimeout(context.Background(), backWithin)
 	defer cancel()
 	for _, p := range pings {
 		if err := p.WaitAnswer(ctx); err != nil {
-			t.Errorf("%v after their end: %v", backWithin, err)
+			t.Error(err)
 		}
-	}
-	if r.back > backWithin {
-		t.Errorf("restored after %v", r.back)
 	}
 	for _, line := range before.diff(dumpHost(t, s.server)) {
 		t.Errorf("left behind: %s", line)
@@ -232,12 +231,24 @@ func (s *stage) cutOff(t *testing.T, e ending, moment func(*stagedApply)) recove
 	if try := probe.TryPing(context.Background(), s.provider, stageAdopted, 20*time.Millisecond); try.Outcome == probe.Answered {
 		t.Errorf("the address of the change still answers: %v", try)
 	}
+	// A machine that keeps a thread of 1 kHz from running for so long has no time
+	// for the way back either.
+	const overloaded = 100 * time.Millisecond
+	var sendGap time.Duration
 	for _, p := range pings {
 		report := p.Stop()
 		r.stall = max(r.stall, report.Total.Stall)
-		if report.Total.Stall > backWithin {
-			t.Errorf("%v", report)
+		sendGap = max(sendGap, report.Total.SendGap)
+		if report.Total.Stall > 50*time.Millisecond {
+			t.Logf("%v, the prober was held up for %v", report, report.Total.SendGap)
 		}
+	}
+	switch {
+	case r.back <= backWithin && r.stall <= backWithin:
+	case sendGap > overloaded:
+		t.Logf("restored after %v, silent for %v; but the prober itself was held up for %v", r.back, r.stall, sendGap)
+	default:
+		t.Errorf("restored after %v, silent for %v", r.back, r.stall)
 	}
 	a.end()
 	return r
@@ -296,6 +307,7 @@ func sum(list []recovery) string {
 // TestKilledAfterEachStep: SIGKILL when a step is done and the next has not
 // begun.
 func TestKilledAfterEachStep(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	r := s.rehearse(t)
 	steps := make([]int, len(r.steps)) // 0: nothing is done yet
@@ -324,8 +336,9 @@ func TestKilledAfterEachStep(t *testing.T) {
 }
 
 // TestKilledAtRandomMoments: SIGKILL somewhere between the first step's
-// beginning and a little after the last one's end.
+// beginning and a little after the last one's end, mostly in the middle of one.
 func TestKilledAtRandomMoments(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	r := s.rehearse(t)
 	random := seeded(t)
@@ -335,24 +348,40 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	}
 	var all []recovery
 	for range times {
-		wait := time.Duration(random.Int64N(int64(r.length * 11 / 10)))
-		t.Run(fmt.Sprint(wait), func(t *testing.T) {
-			all = append(all, s.cutOff(t, endingOf("process"), s.momentAfter(t, wait)))
+		m := r.moment(random)
+		t.Run(m.String(), func(t *testing.T) {
+			all = append(all, s.cutOff(t, endingOf("process"), m.await(t)))
 		})
 	}
 	t.Log(sum(all))
 }
 
-func (s *stage) momentAfter(t *testing.T, wait time.Duration) func(*stagedApply) {
+// moment is a random one, some time after a step was announced.
+type moment struct {
+	step int
+	wait time.Duration
+}
+
+// moment draws one: any step, and up to the time that some steps take, so that
+// it falls within one as well as between two.
+func (r rehearsal) moment(random *rand.Rand) moment {
+	some := 3 * int64(r.length) / int64(len(r.steps))
+	return moment{1 + random.IntN(len(r.steps)), time.Duration(random.Int64N(some))}
+}
+
+func (m moment) String() string { return fmt.Sprintf("%v after the line of step %d", m.wait, m.step) }
+
+func (m moment) await(t *testing.T) func(*stagedApply) {
 	return func(a *stagedApply) {
-		a.until(t, "[1/")
+		a.until(t, fmt.Sprintf("[%d/", m.step))
 		a.out.drain()
-		time.Sleep(wait)
+		time.Sleep(m.wait)
 	}
 }
 
 // TestKilledWithCompany: more than the applying process ends.
 func TestKilledWithCompany(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	r := s.rehearse(t)
 	random := seeded(t)
@@ -364,9 +393,9 @@ func TestKilledWithCompany(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			var all []recovery
 			for range times {
-				wait := time.Duration(random.Int64N(int64(r.length)))
-				t.Run(fmt.Sprint(wait), func(t *testing.T) {
-					all = append(all, s.cutOff(t, e, s.momentAfter(t, wait)))
+				m := r.moment(random)
+				t.Run(m.String(), func(t *testing.T) {
+					all = append(all, s.cutOff(t, e, m.await(t)))
 				})
 			}
 			t.Log(sum(all))

@@ -233,6 +233,7 @@ func TestRefusals(t *testing.T) {
 			}
 			return netlink.LinkSetMaster(l, br)
 		}, "", "fullhost: uplink enp2s0: is already a port of the bridge virbr7"},
+		{"dead time not accepted", nil, "spanning_tree: {enabled: true}", "fullhost: spanning tree: with it the host can't be reached for 4s"},
 		{"no files to persist to", nil, "persist: {format: auto, root: /nonexistent}\n", "fullhost: persist"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

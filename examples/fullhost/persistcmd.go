@@ -132,7 +132,9 @@ func (a app) persistUndo(ctx context.Context, c config, diff bool) error {
 	if err := a.runFiles(ctx, p); err != nil {
 		return err
 	}
-	fmt.Fprintln(a.stdout, "The next boot has the network from before the first apply. What runs now is unchanged.")
+	// networkd can't be told to keep off here: it would take what it has
+	// configured on the bridge away.
+	fmt.Fprintln(a.stdout, "The next boot has the network from before the first apply. What runs now is unchanged; reboot before a network manager is restarted, because it would read the old files.")
 	return nil
 }
 

@@ -29,6 +29,7 @@ type stage struct {
 	server, provider *netns.NS
 	dir              string // has host.yaml
 	state            string // the state directory
+	env              []string
 	file             string
 
 	mu        sync.Mutex
@@ -74,6 +75,7 @@ route add 192.0.2.160/27 dev enp2s0 tos 0x10
 route add unreachable 10.99.0.0/16
 route add default via fe80::1 dev enp2s0 metric 1024 mtu 1400 pref high
 route add default via fe80::1 dev enp2s0 metric 2048
+route add 2001:db8:6::/48 via fe80::1 dev enp2s0 proto ra expires 7200
 route add 2001:db8:7::/48 via 2001:db8:1:3::fe dev enp2s0 src 2001:db8:1:3::2 table 200 hoplimit 60
 route add 2001:db8:8::/48 from 2001:db8:1:3::/64 via fe80::1 dev enp2s0
 route add unreachable 2001:db8:1::/48 dev lo metric 4096
@@ -109,6 +111,7 @@ addr add fe80::1/64 dev srv nodad
 addr add 2001:db8:2::1/128 dev lo
 route add 203.0.113.10/32 dev srv
 route add 203.0.113.77/32 dev srv
+route add 2001:db8:1:9::1/128 via fe80::921b:eff:fe12:3456 dev srv
 route add 2001:db8:1:3::/64 via fe80::921b:eff:fe12:3456 dev srv
 `
 )
@@ -147,7 +150,10 @@ func newStage(t *testing.T) *stage {
 func (s *stage) yaml(t *testing.T, name, more string) string {
 	t.Helper()
 	file := filepath.Join(s.dir, name)
-	text := "address: slaac\nstatic: true\nprefix: 2001:db8:1:3::/64\npersist: {format: none}\ndns: {upstreams: [192.0.2.53]}\nconfirm_within: 1s\n" + more
+	text := "address: slaac\nstatic: true\nprefix: 2001:db8:1:3::/64\npersist: {format: none}\ndns: {upstreams: ['2001:db8:2::1']}\n" + more
+	if !strings.Contains(more, "confirm_within:") {
+		text += "confirm_within: 1s\n"
+	}
 	text += "state_dir: " + s.state + "\n"
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
@@ -355,16 +361,22 @@ type stagedApply struct {
 }
 
 // apply starts fullhost apply from a shell, in a cgroup where one is given.
-func (s *stage) apply(t *testing.T, file string, cgroup *os.File) *stagedApply {
+func (s *stage) apply(t *testing.T, file string, cgroup *os.File, flags ...string) *stagedApply {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &stagedApply{stage: s, out: newDoorway(t), shell: exec.Command("/bin/sh", "-c", `"$0" apply -f "$1"; exit $?`, exe, file)}
-	a.shell.Env = append(os.Environ(), envProgram+"=1")
+	// The machine's own name servers can't be reached from here.
+	const script = `mount --bind "$RESOLV" /etc/resolv.conf && "$0" apply "$@"; exit $?`
+	resolv := filepath.Join(s.dir, "resolv.conf")
+	if err := os.WriteFile(resolv, []byte("nameserver 2001:db8:2::1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	a := &stagedApply{stage: s, out: newDoorway(t), shell: exec.Command("/bin/sh", append([]string{"-c", script, exe, "-f", file}, flags...)...)}
+	a.shell.Env = append(append(os.Environ(), envProgram+"=1", "RESOLV="+resolv), s.env...)
 	a.shell.Stdout, a.shell.Stderr = a.out.w, &a.stderr
-	a.shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	a.shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Unshareflags: syscall.CLONE_NEWNS}
 	if cgroup != nil {
 		a.shell.SysProcAttr.UseCgroupFD, a.shell.SysProcAttr.CgroupFD = true, int(cgroup.Fd())
 	}
@@ -431,4 +443,19 @@ func (s *stage) watchdogLog() string {
 		return err.Error()
 	}
 	return string(b)
+}
+
+// TestStageNoticesDetection: what is to prove that none happened must see one.
+func TestStageNoticesDetection(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	if list := s.detected(); len(list) > 0 {
+		t.Errorf("at rest: %q", list)
+	}
+	s.batch(t, s.server, "addr add 2001:db8:1:3::77/64 dev enp2s0\n")
+	for end := time.Now().Add(5 * time.Second); len(s.detected()) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("an address under detection was not noticed")
+		}
+	}
 }

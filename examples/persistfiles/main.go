@@ -11,8 +11,8 @@
 // It goes by this machine's network and files, or, with -state, by a network
 // that -capture printed elsewhere and no files. With -root it goes by the files
 // below that folder, a mounted root file system for example, and changes them.
-// Nothing is reloaded: the files are for the next boot, and there is no undo;
-// what is replaced is kept beside.
+// Nothing is reloaded: the files are for the next boot. What is edited or
+// replaced is kept beside, where fullhost persist -undo finds it again.
 //
 // Reading needs no privileges beyond access to the files. It exits with status
 // 2 if what it is told can't be served, else with 1 if it fails.

@@ -39,10 +39,11 @@ type Machine struct {
 	wg   sync.WaitGroup
 }
 
-// What a machine has of each. Emulation gains nothing by more.
+// What a machine has of each. Emulated processors of several threads have been
+// seen to hang in a reset.
 const (
 	memory     = "768"
-	processors = "2"
+	processors = "1"
 )
 
 // Start makes a disk and boots it. The machine runs until Close.

@@ -141,14 +141,6 @@ func (s *server) reboot(what string) {
 	s.booted(what)
 }
 
-// takeManagerAside stops networkd until the next boot, as apply refuses a NIC
-// that somebody else is in charge of. It can go when apply takes over from
-// networkd itself.
-func (s *server) takeManagerAside() {
-	s.t.Helper()
-	s.run("systemctl stop systemd-networkd.socket systemd-networkd.service")
-}
-
 // apply runs the apply phase and waits for its end; the provider must find the
 // server there then.
 func (s *server) apply() {

@@ -29,6 +29,13 @@
 // times with Options.Pause between; after the last the capture stays on disk,
 // [Status] tells Failed and the error, and Guard.Recover may try again.
 //
+// # Health checks
+//
+// The subpackage health asks before and after the steps whether gateways, name
+// servers and the operator's session answer, for a program that wants to take a
+// change back sooner than by its countdown. It knows nothing of changes, and this
+// package nothing of it.
+//
 // # Embedding
 //
 // The program's main begins with [Main], which returns at once unless this
