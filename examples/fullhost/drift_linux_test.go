@@ -448,8 +448,10 @@ func TestNetworkdFights(t *testing.T) {
 	if !strings.Contains(s.said(), "systemd-network (pid ") {
 		t.Error("run does not name networkd")
 	}
-	eventually(t, "an empty plan", func() bool {
-		_, stdout, _ := program(t, s.ns, nil, "plan", "-f", s.file)
-		return strings.Contains(stdout, "Nothing to do: the host is as wanted.")
+	eventually(t, "the NIC to be a bare port and all default routes on br0", func() bool {
+		nic := nstest.Output(t, s.ns, "ip", "-o", "addr", "show", "dev", "enp2s0")
+		port := nstest.Output(t, s.ns, "ip", "link", "show", "master", "br0")
+		routes := nstest.Output(t, s.ns, "ip", "-4", "route", "show", "default") + nstest.Output(t, s.ns, "ip", "-6", "route", "show", "default")
+		return nic == "" && strings.Contains(port, "enp2s0") && strings.Count(routes, "dev br0") == 2 && !strings.Contains(routes, "enp2s0")
 	})
 }
