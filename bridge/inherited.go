@@ -37,12 +37,24 @@ func neighborKeys() []string {
 	}
 }
 
-// inherit wants for the bridge what is set for the uplink. Capture leaves out
-// what is as it is for new links.
-func (s *State) inherit(there State) {
+// inherit wants for the bridge what is set for the uplink, until that is a
+// port: then the bridge has it, and what network managers set on the port is no
+// wish for the bridge. Capture leaves out what is as it is for new links.
+func (s *State) inherit(there State, up Link) {
+	from := s.Uplink
+	if up.Master == s.Bridge {
+		from = s.Bridge
+	}
 	for _, key := range inheritedKeys() {
-		if v, ok := there.Sysctls[fmt.Sprintf(key, s.Uplink)]; ok {
+		if v, ok := there.Sysctls[fmt.Sprintf(key, from)]; ok {
 			s.Sysctls[fmt.Sprintf(key, s.Bridge)] = v
 		}
+	}
+	// The higher of all's and the link's value counts, so it is never left out.
+	if v, ok := there.Sysctls[filterKey(from)]; ok {
+		s.Sysctls[filterKey(s.Bridge)] = v
+	}
+	if v, ok := there.Sysctls[filterKey(s.Uplink)]; ok {
+		s.Sysctls[filterKey(s.Uplink)] = v
 	}
 }

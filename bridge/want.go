@@ -57,13 +57,7 @@ func (c Config) State(there State) (State, error) {
 	if mode := "net/ipv6/conf/" + scope.Bridge + "/addr_gen_mode"; there.Sysctls[mode] == "0" {
 		want.Sysctls[mode] = "0"
 	}
-	// A strict reverse path filter on the NIC was the owner's wish for the
-	// Internet's side, which br0 is from now on.
-	if v, ok := there.Sysctls["net/ipv4/conf/"+scope.Uplink+"/rp_filter"]; ok {
-		want.Sysctls["net/ipv4/conf/"+scope.Bridge+"/rp_filter"] = v
-		want.Sysctls["net/ipv4/conf/"+scope.Uplink+"/rp_filter"] = v
-	}
-	want.inherit(there)
+	want.inherit(there, up)
 	want.wantNetfilter(there)
 	want.wantNeighbors(there, c.Guests)
 	own, err := c.ownAddress(up.MAC, prefix)
