@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -17,16 +16,15 @@ import (
 type Switch struct {
 	// Router is the router's wire, where frames have no tag.
 	Router *os.File
-	// NICs are the machine's. With several, a frame to one station goes to the
-	// one that spoke last, as a switch learns.
+	// NICs are the machine's. With several, each gets all frames, as from a switch
+	// that has forgotten where the machine is: a link that the machine sets down,
+	// which makes a switch forget, is not seen here.
 	NICs []*os.File
 	// VLAN is the tag that the NICs' side has; 0 is none.
 	VLAN uint16
 	// Stray gets the frames that come from the machine with another tag or none,
 	// where there is a VLAN; they end here.
 	Stray func(at time.Time, frame []byte)
-
-	speaker atomic.Int32
 }
 
 // Ethernet's header.
@@ -55,7 +53,7 @@ func (s *Switch) Run(ctx context.Context) error {
 				if i == 0 {
 					return s.toMachine(b)
 				}
-				return s.toRouter(i-1, b)
+				return s.toRouter(b)
 			})
 		})
 	}
@@ -83,8 +81,7 @@ func (s *Switch) read(ctx context.Context, f *os.File, hand func([]byte) error) 
 	}
 }
 
-func (s *Switch) toRouter(nic int, b []byte) error {
-	s.speaker.Store(int32(nic))
+func (s *Switch) toRouter(b []byte) error {
 	if s.VLAN != 0 {
 		if len(b) < macs+tag+2 || binary.BigEndian.Uint16(b[macs:]) != dot1Q || binary.BigEndian.Uint16(b[macs+2:])&vlanID != s.VLAN {
 			if s.Stray != nil {
@@ -101,9 +98,6 @@ func (s *Switch) toMachine(b []byte) error {
 	if s.VLAN != 0 {
 		tagged := binary.BigEndian.AppendUint16(bytes.Clone(b[:macs]), dot1Q)
 		b = append(binary.BigEndian.AppendUint16(tagged, s.VLAN), b[macs:]...)
-	}
-	if b[0]&1 == 0 {
-		return send(s.NICs[s.speaker.Load()], b)
 	}
 	for _, f := range s.NICs {
 		if err := send(f, b); err != nil {

@@ -68,10 +68,10 @@ func TestSwitch(t *testing.T) {
 			from, frame string
 			out         map[string]string
 		}{
-			{"r", toStation + router + payload, map[string]string{"0": toStation + router + payload}},
+			{"r", toStation + router + payload, map[string]string{"0": toStation + router + payload, "1": toStation + router + payload}},
 			{"r", toGroup + router + payload, map[string]string{"0": toGroup + router + payload, "1": toGroup + router + payload}},
+			{"0", router + toStation + payload, map[string]string{"r": router + toStation + payload}},
 			{"1", router + toStation + payload, map[string]string{"r": router + toStation + payload}},
-			{"r", toStation + router + payload, map[string]string{"1": toStation + router + payload}},
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
