@@ -13,9 +13,14 @@ type change interface {
 }
 
 type (
+	keepOff struct{ State }
 	takeOff struct{ State }
 	putOn   struct{ State }
 )
+
+func (c keepOff) String() string {
+	return fmt.Sprintf("keep systemd-networkd off %s and what helps to make it (%s)", c.Bridge, runtimeFile)
+}
 
 func (c takeOff) String() string {
 	return fmt.Sprintf("take systemd-networkd off %s and %s until confirmed (%s)", c.Uplink, c.Bridge, runtimeFile)

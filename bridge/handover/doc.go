@@ -19,7 +19,13 @@
 // step off comes after the move, when the NIC has nothing left to remove, and
 // the way back gives the NIC its addresses first. [Config.State] and [Plan] don't
 // know of the others' steps; a program puts them in that order, as
-// examples/fullhost does.
+// examples/fullhost does. A step before all others keeps networkd off the bridge
+// alone: its files may match the NIC by a MAC that the bridge is going to have too.
+//
+// On a host whose NIC is a port already, by files that networkd has, it stays in
+// charge when something about the bridge is changed: taken off, it would remove
+// what it has configured there. It is told to read the files again when they have
+// been written, and until then its old ones keep the host reachable as it was.
 //
 // Other managers than systemd-networkd can't be handed over from yet: see
 // bridge.Manager, which names the one in charge.

@@ -42,7 +42,11 @@ func TestLife(t *testing.T) {
 	if _, todo := steps(t, handover.Config{}, provider); todo != nil {
 		t.Errorf("nothing is asked for, but %q planned", todo)
 	}
-	during, todo := steps(t, handover.Config{Moving: true}, provider)
+	ahead, todo := steps(t, handover.Config{Ahead: true}, provider)
+	if len(todo) != 1 || !strings.Contains(todo[0], "keep systemd-networkd off br0") || strings.Contains(ahead.Off, "enp2s0") || !ahead.InCharge {
+		t.Errorf("before all else %q is planned, for %+v", todo, ahead)
+	}
+	during, todo := steps(t, handover.Config{Moving: true}, ahead)
 	if len(todo) != 1 || !strings.Contains(todo[0], "take systemd-networkd off enp2s0 and br0") {
 		t.Errorf("moving plans %q", todo)
 	}
@@ -62,6 +66,12 @@ func TestLife(t *testing.T) {
 	if _, todo := steps(t, handover.Config{Settled: true}, after); todo != nil {
 		t.Errorf("settled, but %q is planned", todo)
 	}
+	// Its files change while it is in charge: it is told, and nothing else.
+	changed := after
+	changed.Stale = true
+	if _, todo := steps(t, handover.Config{Settled: true}, changed); len(todo) != 1 || todo[0] != "give enp2s0 and br0 to systemd-networkd" {
+		t.Errorf("new files, but %q is planned", todo)
+	}
 	back, err := handover.Plan(during, provider)
 	if err != nil || len(back.Steps) != 1 || !strings.HasPrefix(back.Steps[0].Text, "give enp2s0 and br0 to") {
 		t.Errorf("the way back: %v, %v", back.Steps, err)
@@ -74,6 +84,7 @@ func TestNotOurs(t *testing.T) {
 	for _, there := range []handover.State{
 		{Scope: scope()},
 		{Scope: scope(), Networkd: true, Reachable: true},
+		{Scope: scope(), Networkd: true, Reachable: true, Stale: true},
 	} {
 		for _, c := range []handover.Config{{Moving: true}, {Settled: true}} {
 			if _, todo := steps(t, c, there); todo != nil {

@@ -139,7 +139,17 @@ func announce(name string) error {
 	return nil
 }
 
+func (c keepOff) do(ctx context.Context) error { return c.switchOff(ctx) }
+
 func (c takeOff) do(ctx context.Context) error {
+	if err := c.switchOff(ctx); err != nil {
+		return err
+	}
+	return await(ctx, c.Uplink, "unmanaged", nil)
+}
+
+// switchOff writes the file and has it read.
+func (c State) switchOff(ctx context.Context) error {
 	// networkd gives its rights up, and has to read the file all the same.
 	if err := os.MkdirAll(filepath.Dir(runtimeFile), 0o755); err != nil {
 		return fmt.Errorf("make networkd's folder: %w", err)
@@ -147,10 +157,7 @@ func (c takeOff) do(ctx context.Context) error {
 	if err := renameio.WriteFile(runtimeFile, []byte(c.Off), 0o644, renameio.IgnoreUmask()); err != nil {
 		return fmt.Errorf("write what keeps networkd off: %w", err)
 	}
-	if err := reload(ctx); err != nil {
-		return err
-	}
-	return await(ctx, c.Uplink, "unmanaged", nil)
+	return reload(ctx)
 }
 
 func (c putOn) do(ctx context.Context) error {

@@ -15,5 +15,6 @@ func Capture(context.Context, bridge.Scope) (State, error) {
 	return State{}, fmt.Errorf("look at the network manager: %w", errors.ErrUnsupported)
 }
 
+func (c keepOff) do(context.Context) error { return fmt.Errorf("%s: %w", c, errors.ErrUnsupported) }
 func (c takeOff) do(context.Context) error { return fmt.Errorf("%s: %w", c, errors.ErrUnsupported) }
 func (c putOn) do(context.Context) error   { return fmt.Errorf("%s: %w", c, errors.ErrUnsupported) }

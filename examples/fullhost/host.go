@@ -284,43 +284,57 @@ func (h host) parts(ctx context.Context) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
-	captured, off, on, err := h.handoverParts(ctx, !move.plan.Phase(plan.Apply).Empty(), format)
+	first, off, on, err := h.handoverParts(ctx, !files.plan.Empty(), format)
 	if err != nil {
 		return nil, err
 	}
-	return []part{captured, edge, move, off, translate, last, files, on}, nil
+	return []part{first, edge, move, off, translate, last, files, on}, nil
 }
 
-// handoverParts plans the hand-over from the manager that runs: off the links
-// after the move, on again with the files of the next boot. The captured state
-// stands before all others, as the way back, which goes backwards, gives the
-// manager the NIC when it is as it was.
-func (h host) handoverParts(ctx context.Context, moving bool, format persist.Format) (captured, off, on part, err error) {
+// handoverParts plans the hand-over from the manager that runs: off the bridge
+// to be before all else, off the NIC after the move, on again with the files of
+// the next boot. The captured state stands before all others, as the way back,
+// which goes backwards, gives the manager the NIC when it is as it was.
+func (h host) handoverParts(ctx context.Context, written bool, format persist.Format) (first, off, on part, err error) {
 	there, err := handover.Capture(ctx, h.wanted.Scope)
 	if err != nil {
-		return captured, off, on, err
+		return first, off, on, err
 	}
-	if captured.captured, err = plan.Capture(handover.Part, there); err != nil {
-		return captured, off, on, err
+	if first.captured, err = plan.Capture(handover.Part, there); err != nil {
+		return first, off, on, err
 	}
-	during, err := handover.Config{Scope: h.wanted.Scope, Moving: moving}.State(there)
-	if err != nil {
-		return captured, off, on, err
+	state := there
+	to := func(c handover.Config) (plan.Plan, error) {
+		c.Scope = h.wanted.Scope
+		want, err := c.State(state)
+		if err != nil {
+			return plan.Plan{}, err
+		}
+		p, err := handover.Plan(state, want)
+		state = want
+		return p, err
 	}
-	if off.plan, err = handover.Plan(there, during); err != nil {
-		return captured, off, on, err
+	if h.moving() {
+		if first.plan, err = to(handover.Config{Ahead: true}); err != nil {
+			return first, off, on, err
+		}
+		if off.plan, err = to(handover.Config{Moving: true}); err != nil {
+			return first, off, on, err
+		}
 	}
 	// Files below another root are none that a manager of this one reads.
 	if format == persist.FormatNone || h.config.Persist.Root != "/" {
-		return captured, off, on, nil
+		return first, off, on, nil
 	}
-	after, err := handover.Config{Scope: h.wanted.Scope, Settled: true, Netplan: format == persist.FormatNetplan}.State(during)
-	if err != nil {
-		return captured, off, on, err
-	}
-	on.plan, err = handover.Plan(during, after)
+	state.Stale = written
+	on.plan, err = to(handover.Config{Settled: true, Netplan: format == persist.FormatNetplan})
 	on.plan = handover.Later(on.plan)
-	return captured, off, on, err
+	return first, off, on, err
+}
+
+// moving reports whether the NIC is to become a port of the bridge.
+func (h host) moving() bool {
+	return slices.ContainsFunc(h.there.Links, func(l bridge.Link) bool { return l.Name == h.uplink && l.Master == "" })
 }
 
 // edgeParts plans the edge twice: for the apply phase, where the host has the

@@ -336,6 +336,20 @@ Address=203.0.113.10/32
 Gateway=203.0.113.1
 GatewayOnLink=yes
 `},
+		"networkd by MAC": {"etc/systemd/network/10-enp2s0.network": `[Match]
+MACAddress=90:1b:0e:12:34:56
+
+[Network]
+Address=2001:db8:1:3::2/64
+Gateway=fe80::1
+
+[Address]
+Address=203.0.113.10/32
+
+[Route]
+Gateway=203.0.113.1
+GatewayOnLink=yes
+`},
 		"netplan": {"etc/netplan/01-netcfg.yaml": `network:
   version: 2
   renderer: networkd
@@ -402,6 +416,9 @@ func TestHandOverFromNetworkd(t *testing.T) {
 				t.Errorf("after confirm there is still something to do:\n%s\nnetworkd says:\n%s", out, m.said())
 			}
 			m.harass("after confirm")
+			if format == "networkd" {
+				m.changeAddress(config)
+			}
 			if out := m.run("plan", "-f", config); !strings.Contains(out, "Nothing to do") {
 				t.Errorf("after all that there is still something to do:\n%s", out)
 			}
@@ -409,6 +426,30 @@ func TestHandOverFromNetworkd(t *testing.T) {
 				t.Logf("confirm said:\n%s", out)
 			}
 		})
+	}
+}
+
+// changeAddress has the host give ::2 up for another address, while networkd is
+// in charge of the bridge by the files of the first change.
+func (m *managed) changeAddress(config string) {
+	m.t.Helper()
+	if err := os.WriteFile(config, []byte("dns: {upstreams: [192.0.2.53]}\naddress: 2001:db8:1:3::77\n"), 0o644); err != nil {
+		m.t.Fatal(err)
+	}
+	ctx, other := context.Background(), netip.MustParseAddr("2001:db8:1:3::77")
+	a := m.begin(config)
+	m.answersAt(ctx, "the new address, applied", other)
+	m.answers("applied again")
+	m.flap()
+	m.answers("carrier flap before the second confirm")
+	m.run("confirm", "-f", config)
+	if err := a.cmd.Wait(); err != nil {
+		m.t.Errorf("apply after the second confirmation: %v", err)
+	}
+	m.flap()
+	m.answersAt(ctx, "the new address, confirmed", other)
+	if try := probe.TryPing(ctx, m.provider, netip.MustParseAddr("2001:db8:1:3::2"), 300*time.Millisecond); try.Outcome == probe.Answered {
+		m.t.Errorf("the address that was given up still answers: %s", try)
 	}
 }
 
