@@ -38,10 +38,15 @@ func neighborKeys() []string {
 }
 
 // inherit wants for the bridge what is set for the uplink. Capture leaves out
-// what is as it is for new links.
+// what is as it is for new links. Once the uplink is a port, the bridge's own
+// are what counts: a network manager may still set the uplink's.
 func (s *State) inherit(there State) {
+	from := s.Uplink
+	if up, ok := there.link(s.Uplink); ok && up.Master == s.Bridge {
+		from = s.Bridge
+	}
 	for _, key := range inheritedKeys() {
-		if v, ok := there.Sysctls[fmt.Sprintf(key, s.Uplink)]; ok {
+		if v, ok := there.Sysctls[fmt.Sprintf(key, from)]; ok {
 			s.Sysctls[fmt.Sprintf(key, s.Bridge)] = v
 		}
 	}
