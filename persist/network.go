@@ -77,8 +77,8 @@ func newNetwork(s bridge.State) (network, error) {
 		if r.TOS != 0 {
 			return network{}, refuse("route "+r.Dst.String(), "is for the type of service %#x, which networkd has no word for", r.TOS)
 		}
-		if !r.Hops.IsZero() || r.Realm != 0 || r.Preference != 0 || r.Metrics != (bridge.Metrics{}) || r.Via.IsValid() && r.Via.Is4() != r.Dst.Addr().Is4() {
-			return network{}, refuse("route "+r.Dst.String(), "has several next hops, or parameters that can't be written yet; set format to none, and see to it yourself")
+		if !r.Hops.IsZero() || r.Via.IsValid() && r.Via.Is4() != r.Dst.Addr().Is4() {
+			return network{}, refuse("route "+r.Dst.String(), "has several next hops, or one of the other family, which can't be written yet; set format to none, and see to it yourself")
 		}
 		if t := routeType(r); t < typeUnicast || t > 4 {
 			return network{}, refuse("route "+r.Dst.String(), "is of the kernel's type %d, which leaves by no interface", t)

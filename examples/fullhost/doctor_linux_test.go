@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,8 +19,9 @@ import (
 	"github.com/sixhost/sixhost/internal/sysctl"
 )
 
-// serving starts fullhost run in a namespace and waits until it serves.
-func serving(t *testing.T, ns *netns.NS, file string) {
+// serving starts fullhost run in a namespace, waits until it serves, and returns
+// what ends it.
+func serving(t *testing.T, ns *netns.NS, file string) (stop func()) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", "run", "-f", file)
 	cmd.Env = append(os.Environ(), envProgram+"=1")
@@ -41,10 +43,10 @@ func serving(t *testing.T, ns *netns.NS, file string) {
 		}
 		close(ready)
 	}()
-	stop := func() {
+	stop = sync.OnceFunc(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
 		cmd.Wait()
-	}
+	})
 	select {
 	case ok := <-ready:
 		if !ok {
@@ -56,6 +58,7 @@ func serving(t *testing.T, ns *netns.NS, file string) {
 		t.Fatalf("fullhost run does not serve: %s", said.String())
 	}
 	t.Cleanup(stop)
+	return stop
 }
 
 // findings runs fullhost doctor and returns its lines by verdict and name.
@@ -126,7 +129,7 @@ func TestDoctor(t *testing.T) {
 	}
 	fails("nothing serves", findings(t, ns, a.file, 1), strings.Split(services, "|")...)
 
-	serving(t, ns, a.file)
+	stop := serving(t, ns, a.file)
 	list := findings(t, ns, a.file, 0)
 	fails("all is well", list)
 	if n := list["worth knowing"]; !n.Note || !strings.Contains(n.Measured, "/etc/systemd/network/a.link matches every interface") {
@@ -148,7 +151,9 @@ func TestDoctor(t *testing.T) {
 	if c := list[files]; c.Measured != "to do, by fullhost confirm: write /etc/sysctl.d/60-sixhost.conf" {
 		t.Errorf("the lost file: %+v", c)
 	}
-	// Somebody takes a rule out, and an address that the files have.
+	// Somebody takes an address out that the files have, while nobody serves who
+	// would put it back.
+	stop()
 	nstest.Do(t, ns, func() error {
 		l, err := netlink.LinkByName("br0")
 		if err != nil {
@@ -165,8 +170,8 @@ func TestDoctor(t *testing.T) {
 	})
 	drifted := snapshot(t, ns)
 	list = findings(t, ns, a.file, 1)
-	fails("drift", list, moved, rules, files)
-	if c := list[files]; c.Measured != "to do, by fullhost confirm: edit /etc/netplan/01-netcfg.yaml" {
+	fails("drift", list, moved, rules, files, dns, ra, nat)
+	if c := list[files]; c.Measured != "to do, by fullhost confirm: replace /etc/sixhost/edge.json" {
 		t.Errorf("the files that have one address more: %+v", c)
 	}
 	if after := snapshot(t, ns); after != drifted {
