@@ -51,10 +51,11 @@
 //
 // Changing the host: for each package Capture gives the state that is there,
 // Config.State the one that is wanted, Plan the steps between them. The plans
-// are joined in the order edge, bridge, manager off, gateway, files, manager on.
-// rollback.Guard.Begin takes the captured states into a watchdog process, the
-// apply phase runs, and a confirmation runs the confirm phase. Planning again
-// then gives an empty plan, which is what idempotence means here.
+// are joined in the order manager off br0, edge, bridge, manager off the NIC,
+// gateway, files, manager on. rollback.Guard.Begin takes the captured states into
+// a watchdog process, the apply phase runs, and a confirmation runs the confirm
+// phase. Planning again then gives an empty plan, which is what idempotence means
+// here.
 //
 // A guest's packet to an IPv6 destination: its port of br0, the edge's
 // prerouting rules, up into the host's routing because the destination MAC is

@@ -20,7 +20,8 @@ var (
 	ErrNotBridge       = errors.New("a link of the bridge's name is no bridge")
 	ErrNoPrefix        = errors.New("no /64")
 	ErrAddress         = errors.New("address can't be the host's")
-	// ErrUnsupportedSetup: multipath routes or policy rules through the uplink.
+	// ErrUnsupportedSetup: what can't be carried over, nexthop objects or
+	// encapsulations for example, or a link that stands on the uplink.
 	ErrUnsupportedSetup = errors.New("set-up can't be moved")
 	ErrDynamic          = errors.New("addresses or routes expire")
 	ErrPrivilege        = errors.New("missing privileges")

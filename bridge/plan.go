@@ -47,6 +47,22 @@ func stepOf(c change) plan.Step {
 	}
 }
 
+// NeedsGuard reports whether the way from one state to another changes links,
+// addresses, routes or rules, which wants somebody who can take it back, and the
+// sentence of the first step that does.
+func NeedsGuard(from, to State) (sentence string, needed bool) {
+	for _, c := range changes(from, to) {
+		switch c.(type) {
+		case setSysctl, setSnooping, setTxQueueLen, addNeighbor, delNeighbor, delBypass:
+			continue
+		}
+		if c.phase() == plan.Apply {
+			return c.String(), true
+		}
+	}
+	return "", false
+}
+
 // Restorer takes a host back to a captured State.
 func Restorer() plan.Restorer {
 	return plan.RestorerOf(Part, func(ctx context.Context, like State) (State, error) { return Capture(ctx, like.Scope) }, Plan)

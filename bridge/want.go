@@ -66,10 +66,10 @@ func (c Config) State(there State) (State, error) {
 	}
 	c.wantAddrs(&want, there, up.MAC, prefix, own)
 	for _, r := range there.Routes {
-		if r.dynamic() {
-			r.Protocol = 4 // RTPROT_STATIC: nothing will renew it
+		if r.dynamic() && c.Static {
+			r.Protocol, r.Expires = 4, 0 // RTPROT_STATIC: nothing will renew it
 		}
-		r.Link, r.Hops, r.Expires = scope.Bridge, r.Hops.moved(scope.Uplink, scope.Bridge), 0
+		r.Link, r.Hops = scope.Bridge, r.Hops.moved(scope.Uplink, scope.Bridge)
 		if slices.ContainsFunc(want.Retiring, func(a Addr) bool { return a.Prefix.Addr() == r.Source }) {
 			r.Source = own
 		}
@@ -121,6 +121,9 @@ func (c Config) uplink(there State) (Link, error) {
 	if up.Master == "" && len(there.Ports) > 0 {
 		return up, &plan.Refusal{Subject: "bridge " + scope.Bridge, Reason: fmt.Sprintf("is there already, and is somebody else's: it has the port %s, not %s", there.Ports[0], scope.Uplink), Err: ErrNotBridge}
 	}
+	if up.Master == scope.Bridge {
+		return up, nil // what stands on the bridge by now has not to be moved
+	}
 	for _, what := range there.Unsupported {
 		return up, refuse(ErrUnsupportedSetup, "%s; that can't be moved to a bridge", what)
 	}
@@ -153,6 +156,9 @@ func wantedBridge(up Link, there State, scope Scope) Link {
 	if b, ok := there.link(scope.Bridge); ok {
 		br.Master, br.MasterKind = b.Master, b.MasterKind
 		br.RxQueues, br.TxQueues, br.ForwardDelay = b.RxQueues, b.TxQueues, b.ForwardDelay
+		if up.Master == scope.Bridge {
+			br.TxQueueLen = b.TxQueueLen // the boot's files don't hold it
+		}
 	}
 	return br
 }
@@ -194,7 +200,8 @@ func (c Config) wantAddrs(want *State, there State, mac slaac.MAC, prefix netip.
 		a.Label = strings.Replace(a.Label, want.Uplink, bridge, 1)
 		// Whether it is unique was found out on the NIC, or is not to be.
 		a.Link, a.NoDAD = bridge, false
-		if a.finite() { // only with Static
+		// Without Static it stands on the bridge already, and somebody renews it there.
+		if a.finite() && c.Static {
 			a.Preferred, a.Valid, a.Protocol = Forever, Forever, 0
 			a.ManageTempAddr = false
 		}

@@ -261,7 +261,7 @@ func vital(c change, wanted State) bool {
 // leadsOut tells default routes, and those to a gateway of one.
 func leadsOut(r Route, wanted State) bool {
 	return r.Dst.Bits() == 0 || slices.ContainsFunc(wanted.Routes, func(o Route) bool {
-		return o.Dst.Bits() == 0 && o.Via.IsValid() && r.Dst.Contains(o.Via)
+		return o.Dst.Bits() == 0 && slices.ContainsFunc(o.Gateways(), r.Dst.Contains)
 	})
 }
 
@@ -324,6 +324,8 @@ func found(c change, from State) string {
 		return fmt.Sprintf("the routing rule %q is gone", c.Rule)
 	case delRule:
 		return fmt.Sprintf("the routing rule %q is there, or in another place", c.Rule)
+	case setSpanningTree:
+		return c.link + " has another setting of the spanning tree"
 	case setTxQueueLen:
 		return c.link + " has another transmit queue"
 	}

@@ -37,8 +37,14 @@
 // # Who else may configure the uplink
 //
 // ifupdown, NetworkManager, connman, wicked, dhcpcd and Red Hat's network
-// scripts are known by their files; [Config.State] refuses them by name, unless
-// netplan or networkd configure the uplink or [FormatNone] is asked for.
+// scripts are known by their files; [Config.State] refuses them by name, ifupdown
+// always, the others unless a format is asked for. [FormatNone] refuses nobody.
+//
+// # What the files don't hold
+//
+// Routing rules, routes with several next hops or a gateway of the other family,
+// and proxy neighbours are refused. Realms and the metrics of TCP are left out
+// with a note.
 //
 // # What a crash leaves
 //

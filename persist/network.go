@@ -65,13 +65,14 @@ func newNetwork(s bridge.State) (network, error) {
 	for _, a := range s.Addrs {
 		ip := a.Prefix.Addr()
 		// RFC 4291, 2.5.6: every program makes this one by itself.
-		if a.Link != s.Bridge || a.Temporary || ip == slaac.LinkLocal(br.MAC) && a.Prefix.Bits() == 64 {
+		// What expires is somebody's who renews it.
+		if a.Link != s.Bridge || a.Temporary || a.Valid != bridge.Forever || ip == slaac.LinkLocal(br.MAC) && a.Prefix.Bits() == 64 {
 			continue
 		}
 		n.addrs = append(n.addrs, a)
 	}
 	for _, r := range s.Routes {
-		if r.Link != s.Bridge {
+		if r.Link != s.Bridge || r.Expires != 0 {
 			continue
 		}
 		if r.TOS != 0 {

@@ -39,7 +39,7 @@ const (
 
 func rank(name string) int {
 	switch {
-	case strings.Contains(path.Base(name), savedSuffix), strings.Contains(path.Base(name), "NO"):
+	case strings.Contains(path.Base(name), savedSuffix), strings.Contains(path.Base(name), ".networkNO"), strings.Contains(path.Base(name), ".netdevNO"):
 		return rankBackup
 	case name == edgePath:
 		return rankEdge

@@ -94,6 +94,18 @@ func TestNotOurs(t *testing.T) {
 	}
 }
 
+// TestStoppedManager: networkd has ended while it was kept off; what keeps the
+// next one off goes all the same.
+func TestStoppedManager(t *testing.T) {
+	there := handover.State{Scope: scope(), Off: "[Link]"}
+	if want, todo := steps(t, handover.Config{Settled: true}, there); want.Off != "" || len(todo) != 1 {
+		t.Errorf("settled: %+v by %q", want, todo)
+	}
+	if back, err := handover.Plan(there, handover.State{Scope: scope(), Networkd: true, InCharge: true}); err != nil || len(back.Steps) != 1 {
+		t.Errorf("the way back: %v, %v", back.Steps, err)
+	}
+}
+
 func TestUnreachable(t *testing.T) {
 	_, err := handover.Config{Scope: scope(), Moving: true}.State(handover.State{Scope: scope(), Networkd: true, InCharge: true})
 	var refusal *plan.Refusal

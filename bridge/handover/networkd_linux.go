@@ -29,14 +29,14 @@ func Capture(ctx context.Context, scope bridge.Scope) (State, error) {
 	if s.Networkd, err = bridge.ManagerRuns(ctx, bridge.Networkd); err != nil {
 		return State{}, err
 	}
-	if !s.Networkd {
-		return s, nil
-	}
 	b, err := os.ReadFile(runtimeFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return State{}, fmt.Errorf("read what keeps networkd off: %w", err)
 	}
 	s.Off = string(b)
+	if !s.Networkd {
+		return s, nil
+	}
 	state, err := adminState(scope.Uplink)
 	if err != nil {
 		return State{}, err
@@ -90,9 +90,9 @@ func reload(ctx context.Context) error {
 	return nil
 }
 
-// await waits until networkd has the word for the link, and calls nudge, if
-// there is one, as long as it hasn't.
-func await(ctx context.Context, link, word string, nudge func() error) error {
+// await waits until networkd's word for the link will do, and calls nudge, if
+// there is one, as long as it doesn't.
+func await(ctx context.Context, link, word string, will func(state string) bool, nudge func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
@@ -100,10 +100,10 @@ func await(ctx context.Context, link, word string, nudge func() error) error {
 		if err != nil {
 			return err
 		}
-		switch state {
-		case word:
+		switch {
+		case will(state):
 			return nil
-		case "failed":
+		case state == "failed":
 			return fmt.Errorf("networkd could not configure %s; its journal says why", link)
 		}
 		if nudge != nil {
@@ -145,7 +145,7 @@ func (c takeOff) do(ctx context.Context) error {
 	if err := c.switchOff(ctx); err != nil {
 		return err
 	}
-	return await(ctx, c.Uplink, "unmanaged", nil)
+	return await(ctx, c.Uplink, "unmanaged", func(state string) bool { return state == "unmanaged" }, nil)
 }
 
 // switchOff writes the file and has it read.
@@ -169,14 +169,23 @@ func (c putOn) do(ctx context.Context) error {
 	if err := os.Remove(runtimeFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove what keeps networkd off: %w", err)
 	}
+	switch runs, err := bridge.ManagerRuns(ctx, bridge.Networkd); {
+	case err != nil:
+		return err
+	case !runs:
+		return nil // it reads its files when it starts
+	}
 	if err := reload(ctx); err != nil {
 		return err
 	}
 	if _, err := net.InterfaceByName(c.Bridge); err != nil {
-		return await(ctx, c.Uplink, "configured", nil) // the way back
+		// The way back. How far networkd had come with the link before, nobody
+		// knows: a DHCP server may be away.
+		return await(ctx, c.Uplink, "its own again", func(state string) bool { return state != "unmanaged" }, nil)
 	}
+	configured := func(state string) bool { return state == "configured" }
 	for _, link := range []string{c.Uplink, c.Bridge} {
-		if err := await(ctx, link, "configured", func() error { return announce(c.Bridge) }); err != nil {
+		if err := await(ctx, link, "configured", configured, func() error { return announce(c.Bridge) }); err != nil {
 			return err
 		}
 	}

@@ -67,6 +67,9 @@ func (c Config) State(there State) (State, error) {
 	want := there
 	want.Netplan = c.Netplan
 	switch {
+	case !there.Networkd && c.Settled:
+		want.Off = "" // for the next one that starts
+		return want, nil
 	case !there.Networkd, !c.Ahead && !c.Moving && !c.Settled, !there.InCharge && there.Off == "", c.Settled && there.Off == "" && !there.Stale:
 		return want, nil
 	case !there.Reachable:
@@ -88,7 +91,7 @@ func (c Config) State(there State) (State, error) {
 // offFile is the file that keeps networkd off links, and off those that exist
 // during the move only.
 func offFile(links ...string) string {
-	return fmt.Sprintf(`# Written by sixhost: these links are being moved, or have been, and nobody has confirmed yet.
+	return fmt.Sprintf(`# Written by sixhost while the network is changed; the next boot forgets it.
 [Match]
 Name=%s
 
@@ -109,7 +112,7 @@ func Plan(from, to State) (plan.Plan, error) {
 	var p plan.Plan
 	switch {
 	case from.Off == to.Off && from.Stale == to.Stale:
-	case to.Off != "" && to.InCharge:
+	case to.Off != "" && to.Off != offFile(to.Uplink, to.Bridge):
 		p.Steps = append(p.Steps, step(keepOff{to}))
 	case to.Off != "":
 		p.Steps = append(p.Steps, step(takeOff{to}))

@@ -36,9 +36,11 @@ func (h host) checks(ctx context.Context) []health.Check {
 	var list []health.Check
 	seen := map[netip.Addr]bool{}
 	for _, r := range h.wanted.Routes {
-		if r.Dst.Bits() == 0 && r.Via.IsValid() && !seen[r.Via] {
-			seen[r.Via] = true
-			list = append(list, health.Gateway(r.Via, h.bridgeName, h.uplink))
+		for _, via := range r.Gateways() {
+			if r.Dst.Bits() == 0 && !seen[via] {
+				seen[via] = true
+				list = append(list, health.Gateway(via, h.bridgeName, h.uplink))
+			}
 		}
 	}
 	var servers []netip.AddrPort
@@ -55,6 +57,7 @@ func (h host) checks(ctx context.Context) []health.Check {
 			list = append(list, health.DNS(s))
 		}
 	}
+	// Without a session over the network there is none to watch.
 	if session, err := health.SessionOf(ctx, os.Getpid()); err == nil {
 		list = append(list, health.Session(session))
 	}
@@ -105,18 +108,26 @@ func (c *checkup) again(ctx context.Context, w io.Writer, patience time.Duration
 
 // enough refuses to let the checks confirm where they can't tell.
 func (c *checkup) enough(h host) error {
+	any := false
 	for _, four := range []bool{true, false} {
 		wanted, held := false, false
 		for _, r := range h.wanted.Routes {
-			if r.Dst.Bits() == 0 && r.Via.IsValid() && (r.Family == 4) == four {
-				wanted = true
-				name := health.Gateway(r.Via).Name
+			if r.Dst.Bits() != 0 || (r.Family == 4) != four {
+				continue
+			}
+			wanted = true
+			for _, via := range r.Gateways() {
+				name := health.Gateway(via).Name
 				held = held || slices.ContainsFunc(c.before, func(b health.Result) bool { return b.Name == name && b.Err == nil })
 			}
 		}
+		any = any || held
 		if family := map[bool]string{true: "IPv4", false: "IPv6"}[four]; wanted && !held {
 			return &plan.Refusal{Subject: "-confirm-if-healthy", Reason: fmt.Sprintf("no %s gateway answers before the change, so its answer can't confirm it", family)}
 		}
+	}
+	if !any {
+		return &plan.Refusal{Subject: "-confirm-if-healthy", Reason: "no gateway answers before the change, so nothing can confirm it"}
 	}
 	return nil
 }

@@ -22,9 +22,6 @@ import (
 	"github.com/sixhost/sixhost/slaac"
 )
 
-// The parts' names, as plans print them.
-const partBridge = bridge.Part
-
 // host is the one source of truth: what the file says, completed by what the
 // machine has. Every package's Config is derived from it, here and nowhere
 // else.

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -321,35 +321,24 @@ func (m *managed) begin(config string) *applying {
 }
 
 func providersFiles() map[string]map[string]string {
+	networkd := func(match string) map[string]string {
+		return map[string]string{"etc/systemd/network/10-enp2s0.network": "[Match]\n" + match + `
+
+[Network]
+Address=2001:db8:1:3::2/64
+Gateway=fe80::1
+
+[Address]
+Address=203.0.113.10/32
+
+[Route]
+Gateway=203.0.113.1
+GatewayOnLink=yes
+`}
+	}
 	return map[string]map[string]string{
-		"networkd": {"etc/systemd/network/10-enp2s0.network": `[Match]
-Name=enp2s0
-
-[Network]
-Address=2001:db8:1:3::2/64
-Gateway=fe80::1
-
-[Address]
-Address=203.0.113.10/32
-
-[Route]
-Gateway=203.0.113.1
-GatewayOnLink=yes
-`},
-		"networkd by MAC": {"etc/systemd/network/10-enp2s0.network": `[Match]
-MACAddress=90:1b:0e:12:34:56
-
-[Network]
-Address=2001:db8:1:3::2/64
-Gateway=fe80::1
-
-[Address]
-Address=203.0.113.10/32
-
-[Route]
-Gateway=203.0.113.1
-GatewayOnLink=yes
-`},
+		"networkd":        networkd("Name=enp2s0"),
+		"networkd by MAC": networkd("MACAddress=" + serverMAC().String()),
 		"netplan": {"etc/netplan/01-netcfg.yaml": `network:
   version: 2
   renderer: networkd
@@ -467,8 +456,12 @@ func TestUndoGivesBackToNetworkd(t *testing.T) {
 	m.run("undo", "-f", config)
 	m.answers("taken back")
 	backTo(t, m.server, before)
-	if s := m.must("cat", fmt.Sprintf("/run/systemd/netif/links/%s", strings.TrimSpace(m.must("cat", "/sys/class/net/enp2s0/ifindex")))); !strings.Contains(s, "ADMIN_STATE=configured") {
-		t.Errorf("networkd's notes on the NIC:\n%s", s)
-	}
+	notes := "/run/systemd/netif/links/" + strings.TrimSpace(m.must("cat", "/sys/class/net/enp2s0/ifindex"))
+	m.eventually("networkd to have the NIC configured", func() error {
+		if s := m.must("cat", notes); !strings.Contains(s, "ADMIN_STATE=configured") {
+			return errors.New(s)
+		}
+		return nil
+	})
 	m.harass("after undo")
 }

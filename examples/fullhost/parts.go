@@ -42,7 +42,7 @@ type change struct {
 //
 // The order is the order of the steps: the edge's rules stand before a frame
 // can cross the bridge, the bridge before what is routed to it, and the files
-// of the next boot come last.
+// of the next boot come before the network manager is to read them.
 func prepare(ctx context.Context, c config) (change, error) {
 	h, err := newHost(ctx, c)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 
+	"github.com/sixhost/sixhost/bridge/handover"
 	"github.com/sixhost/sixhost/persist"
 	"github.com/sixhost/sixhost/plan"
 	"github.com/sixhost/sixhost/plan/rollback"
@@ -82,7 +83,8 @@ func (h host) files(ctx context.Context) (there, want persist.State, err error) 
 	return there, want, nil
 }
 
-// persistWrite writes the files of a network that runs and is confirmed.
+// persistWrite writes the files of a network that runs and is confirmed, and
+// tells the network manager, if one is in charge by them, to read them again.
 func (a app) persistWrite(ctx context.Context, c config) error {
 	if err := noneOpen("persist", c); err != nil {
 		return err
@@ -96,7 +98,7 @@ func (a app) persistWrite(ctx context.Context, c config) error {
 	}
 	var files plan.Plan
 	for _, s := range ch.plan.Phase(plan.Confirm).Steps {
-		if s.Part != persist.Part {
+		if s.Part != persist.Part && s.Part != handover.Part {
 			return &plan.Refusal{Subject: "persist", Reason: fmt.Sprintf("the network is not confirmed (the next step would be: %s); run fullhost confirm, which writes the files too", s.Text)}
 		}
 		files.Steps = append(files.Steps, s)

@@ -10,6 +10,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sixhost/sixhost/bridge"
 	"github.com/sixhost/sixhost/nat64/dns64"
 	"github.com/sixhost/sixhost/nat64/gateway"
 	"github.com/sixhost/sixhost/plan"
@@ -100,12 +101,11 @@ func (a app) serve(ctx context.Context, args []string) error {
 }
 
 // ready refuses what run does not do: moving the host's own addresses wants
-// somebody who can take it back.
+// somebody who can take it back. A parameter that a reboot or somebody else has
+// set otherwise is no reason not to serve.
 func (ch change) ready() error {
-	for _, s := range ch.plan.Phase(plan.Apply).Steps {
-		if s.Part == partBridge {
-			return &plan.Refusal{Subject: "run", Reason: fmt.Sprintf("%s is not set up as wanted (the next step would be: %s); run fullhost apply first", ch.host.bridgeName, s.Text)}
-		}
+	if sentence, needed := bridge.NeedsGuard(ch.host.there, ch.host.wanted); needed {
+		return &plan.Refusal{Subject: "run", Reason: fmt.Sprintf("%s is not set up as wanted (the next step would be: %s); run fullhost apply first", ch.host.bridgeName, sentence)}
 	}
 	return nil
 }

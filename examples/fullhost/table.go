@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 )
 
-// check is one line of the lab's table: what must hold, whether it does, and
+// check is one line of a table, the lab's or doctor's: what must hold, whether it does, and
 // what was measured.
 type check struct {
 	Name     string `json:"name"`

@@ -53,7 +53,8 @@ Peer=203.0.113.1/32
 
 func networkd() site {
 	return site{name: "networkd", uplink: lab.NIC, files: map[string]string{
-		"etc/systemd/network/10-enp2s0.network": "[Match]\nName=" + lab.NIC + "\n" + addresses,
+		// As providers write it: the bridge has that MAC too.
+		"etc/systemd/network/10-enp2s0.network": "[Match]\nMACAddress=" + lab.ServerMAC().String() + "\n" + addresses,
 	}}
 }
 
