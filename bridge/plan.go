@@ -184,7 +184,11 @@ func changes(from, to State) []change {
 	for _, a := range hasty {
 		add(settleAddr{a})
 	}
-	add(prefixRoutes(wanted, hasty)...)
+	if len(list) > 0 {
+		// Not only for those that are changed now: a way that was cut off may have
+		// changed others.
+		add(prefixRoutes(wanted, wanted)...)
+	}
 	for _, l := range from.Links {
 		if _, ok := to.link(l.Name); !ok {
 			add(deleteBridge{l.Name})
