@@ -93,7 +93,7 @@ func leftAlone(manager, link string) (bool, error) {
 	}
 	index := strconv.Itoa(l.Attrs().Index)
 	switch manager {
-	case "systemd-networkd":
+	case Networkd:
 		file, mark = filepath.Join("/run/systemd/netif/links", index), "ADMIN_STATE=unmanaged"
 	case "NetworkManager":
 		file, mark = filepath.Join("/run/NetworkManager/devices", index), "managed=false"

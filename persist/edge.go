@@ -45,26 +45,10 @@ RemainAfterExit=yes
 ExecStart=` + program + ` edge -load /` + edgePath + `
 
 CapabilityBoundingSet=CAP_NET_ADMIN
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=read-only
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
+` + unitProtection + `ProtectKernelTunables=yes
 DevicePolicy=closed
 RestrictAddressFamilies=AF_UNIX AF_NETLINK
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-UMask=0077
-
+` + unitRestriction + `
 [Install]
 WantedBy=sysinit.target
 `)

@@ -45,7 +45,19 @@ RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes
 
 CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE
-NoNewPrivileges=yes
+` + unitProtection + `PrivateTmp=yes
+DevicePolicy=closed
+DeviceAllow=/dev/net/tun rw
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET
+` + unitRestriction + `
+[Install]
+WantedBy=multi-user.target
+`), nil
+}
+
+// What both units give up beside what each names for itself.
+const (
+	unitProtection = `NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=read-only
 ProtectClock=yes
@@ -53,11 +65,8 @@ ProtectControlGroups=yes
 ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
-PrivateTmp=yes
-DevicePolicy=closed
-DeviceAllow=/dev/net/tun rw
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET
-RestrictNamespaces=yes
+`
+	unitRestriction = `RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 LockPersonality=yes
@@ -65,11 +74,8 @@ MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 UMask=0077
-
-[Install]
-WantedBy=multi-user.target
-`), nil
-}
+`
+)
 
 // unitPathOf is a path as a word of a command line, if it can be one.
 func unitPathOf(name, p string) (string, error) {
