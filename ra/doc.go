@@ -11,7 +11,7 @@
 // What is advertised is a pure function of the Config and the [Link]:
 // [Config.Messages] and [Config.FinalMessages] build the messages as values of
 // github.com/mdlayher/ndp without touching the system, on every OS. [Parse]
-// and [ParseSolicitation] read messages, [Listen] receives advertisements.
+// and [ParseSolicitation] read messages, a [Listener] receives advertisements.
 //
 // # The link
 //
@@ -24,9 +24,9 @@
 //
 // # Privileges and errors
 //
-// New and Listen need CAP_NET_RAW in the network namespace of the calling
+// New and NewListener need CAP_NET_RAW in the network namespace of the calling
 // goroutine, where their sockets stay. The server needs no more than that to
 // run. Anything wrong with a Config is a [*ConfigError], found before anything
-// is opened. On systems other than Linux, New and Listen return an error that
+// is opened. On systems other than Linux, New and NewListener return an error that
 // matches errors.ErrUnsupported.
 package ra

@@ -149,19 +149,22 @@ func (n *testNet) serve(t testing.TB, cfg Config) (s *Server, stop func()) {
 	return s, stop
 }
 
-// listen collects what the guest hears.
+// listen collects what the guest hears from its return on.
 func (n *testNet) listen(t *testing.T) *heard {
 	t.Helper()
 	h := &heard{}
+	var l *Listener
+	nstest.Do(t, n.guest, func() (err error) {
+		l, err = NewListener(guestLink)
+		return err
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() {
-		done <- n.guest.Do(func() error { return Listen(ctx, guestLink, h.add) })
-	}()
+	go func() { done <- l.Run(ctx, h.add) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("Listen: %v", err)
+			t.Errorf("Listener.Run: %v", err)
 		}
 	})
 	return h
@@ -510,8 +513,8 @@ func TestNewBeforeTheInterface(t *testing.T) {
 		return s.Close()
 	})
 	nstest.Do(t, ns, func() error {
-		if err := Listen(t.Context(), "later", func(Received) {}); err == nil {
-			t.Error("Listen on what does not exist")
+		if l, err := NewListener("later"); err == nil {
+			t.Errorf("listens on what does not exist: %v", l.Close())
 		}
 		return nil
 	})

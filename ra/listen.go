@@ -29,47 +29,65 @@ type Received struct {
 	Err error
 }
 
-// Listen calls fn for every router advertisement that arrives on an interface,
-// invalid ones included, until ctx ends; it returns nil then. fn is called by
-// the calling goroutine. Advertisements sent by this host are not seen.
+// Listener hears the router advertisements of one interface.
+type Listener struct {
+	iface string
+	conn  conn
+}
+
+// NewListener opens a listener's socket, which hears all that arrives from
+// then on, in the network namespace of the calling goroutine's thread. An
+// interface that is down is waited for, one that doesn't exist is an error.
 //
-// It needs CAP_NET_RAW in the network namespace of the calling goroutine's
-// thread, which must be the same until Listen has returned or fn is called.
-// Interfaces that are down are waited for, one that doesn't exist is an error.
-func Listen(ctx context.Context, iface string, fn func(Received)) error {
+// The error is a [*ConfigError], matches os.ErrPermission without CAP_NET_RAW,
+// or matches errors.ErrUnsupported on systems other than Linux. A listener that
+// is not run must be closed.
+func NewListener(iface string) (*Listener, error) {
 	v := validator{}
 	if v.iface(iface); v.first != nil {
-		return v.first
+		return nil, v.first
 	}
-	c, err := newConn(typeAdvertisement)
-	if err != nil {
-		return fmt.Errorf("listen on %s: %w", iface, err)
-	}
-	defer c.close()
 	w, err := newWatcher(iface)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", iface, err)
+		return nil, fmt.Errorf("listen on %s: %w", iface, err)
 	}
 	index, err := w.index()
 	w.close()
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", iface, err)
+		return nil, fmt.Errorf("listen on %s: %w", iface, err)
+	}
+	c, err := newConn(typeAdvertisement)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", iface, err)
 	}
 	// A link without address binds the socket and joins no router's group.
 	if err := c.attach(Link{Index: index}); err != nil {
-		return fmt.Errorf("listen on %s: %w", iface, err)
+		c.close()
+		return nil, fmt.Errorf("listen on %s: %w", iface, err)
 	}
-	defer context.AfterFunc(ctx, c.wake)()
+	return &Listener{iface: iface, conn: c}, nil
+}
+
+// Close releases the socket of a listener that is not run.
+func (l *Listener) Close() error { return l.conn.close() }
+
+// Run calls fn for every router advertisement that has arrived since
+// [NewListener], invalid ones included, until ctx ends; it returns nil then. fn
+// is called by the calling goroutine. Advertisements sent by this host are not
+// seen. Run closes the listener.
+func (l *Listener) Run(ctx context.Context, fn func(Received)) error {
+	defer l.conn.close()
+	defer context.AfterFunc(ctx, l.conn.wake)()
 	buf := make([]byte, longestMessage)
 	for ctx.Err() == nil {
-		p, err := c.receive(buf, time.Time{})
+		p, err := l.conn.receive(buf, time.Time{})
 		if errors.Is(err, errIdle) {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("listen on %s: %w", iface, err)
+			return fmt.Errorf("listen on %s: %w", l.iface, err)
 		}
-		fn(received(iface, p, buf))
+		fn(received(l.iface, p, buf))
 	}
 	return nil
 }

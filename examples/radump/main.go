@@ -46,8 +46,12 @@ func main() {
 func dump(ctx context.Context, iface string, count int) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	l, err := ra.NewListener(iface)
+	if err != nil {
+		return err
+	}
 	seen := 0
-	return ra.Listen(ctx, iface, func(r ra.Received) {
+	return l.Run(ctx, func(r ra.Received) {
 		if count > 0 && seen == count {
 			return
 		}
