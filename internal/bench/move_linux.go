@@ -122,6 +122,9 @@ func (s *site) shell(ctx context.Context, script string) error {
 func (b *bench) move(ctx context.Context) error {
 	var ours harms
 	for _, m := range movers() {
+		if !strings.Contains(m.name, b.way) {
+			continue
+		}
 		if why := m.missing(); why != "" {
 			if err := b.note("move: %s: left out, %s", m.name, why); err != nil {
 				return err
@@ -147,12 +150,13 @@ func (b *bench) move(ctx context.Context) error {
 		}
 		for _, f := range families() {
 			rows := hs[f].rows(benchMove, m.name, f)
+			beyond := hs[f].beyond(benchMove, m.name, f)
 			if ours != nil {
 				// The others are seen against us; their own control is as ours.
 				rows[0].Beside = &peer{movers()[0].name, ours[f].stall}
 				rows[1].Beside = &peer{movers()[0].name, ours[f].lost}
 			}
-			if err := b.emit(rows...); err != nil {
+			if err := b.emit(append(rows, beyond)...); err != nil {
 				return err
 			}
 		}

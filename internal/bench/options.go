@@ -16,6 +16,7 @@ type options struct {
 	sizes    []int
 	most     int // guests that can be attached at once
 	json     bool
+	way      string // part of the names of the ways to move that are measured
 	fullhost string // a built program; "" builds one
 	which    []string
 }
@@ -45,6 +46,7 @@ func parseOptions(args []string, help io.Writer) (options, error) {
 	fs.IntVar(&o.runs, "runs", 5, "how often each figure is measured")
 	fs.StringVar(&sizes, "sizes", "1,10,100", "numbers of guests, by commas, ascending")
 	fs.IntVar(&o.most, "most", maxGuests, "most guests that are attached at once; larger sizes count for files only")
+	fs.StringVar(&o.way, "way", "", "of the ways to move, measure only those with this in their `name`")
 	fs.BoolVar(&o.json, "json", false, "print the table as JSON")
 	fs.StringVar(&o.fullhost, "fullhost", "", "the `program` to measure; default: build examples/fullhost")
 	if err := fs.Parse(args); err != nil {
@@ -89,7 +91,7 @@ func (o options) args() []string {
 	for _, n := range o.sizes {
 		sizes = append(sizes, strconv.Itoa(n))
 	}
-	return append([]string{"-runs", strconv.Itoa(o.runs), "-sizes", strings.Join(sizes, ","), "-most", strconv.Itoa(o.most), "-fullhost", o.fullhost}, o.which...)
+	return append([]string{"-runs", strconv.Itoa(o.runs), "-sizes", strings.Join(sizes, ","), "-most", strconv.Itoa(o.most), "-way", o.way, "-fullhost", o.fullhost}, o.which...)
 }
 
 // attached are the sizes that are attached at once.

@@ -38,6 +38,16 @@ func (h *harm) rows(group, what, family string) []row {
 	}
 }
 
+// beyond shows by how much each run's stall is longer than that of the same
+// time without a change, which on a busy machine says more than either.
+func (h *harm) beyond(group, what, family string) row {
+	r := row{Group: group, What: fmt.Sprintf("%s: stall beyond that of no change, %s", what, family), Unit: unitMillis}
+	for i := range h.stall {
+		r.Samples = append(r.Samples, max(0, h.stall[i]-h.controlStall[i]))
+	}
+	return r
+}
+
 // harms collects both families' over several runs.
 type harms map[string]*harm
 
