@@ -2,15 +2,10 @@ package bridge
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
-
-	"github.com/vishvananda/netlink"
 )
 
 // Manager names the network manager that is in charge of a link, "" if none
@@ -22,7 +17,7 @@ import (
 func Manager(ctx context.Context, link string) (string, error) {
 	var inCharge string
 	err := eachManager(ctx, link, func(name string) (done bool, err error) {
-		if left, err := leftAlone(name, link); left || err != nil {
+		if left, err := leftAlone(ctx, name, link); left || err != nil {
 			return false, err
 		}
 		inCharge = name
@@ -82,36 +77,4 @@ func eachManager(ctx context.Context, link string, found func(name string) (done
 		}
 	}
 	return nil
-}
-
-// leftAlone asks the manager's own notes whether it leaves the link to others.
-func leftAlone(manager, link string) (bool, error) {
-	var file, mark string
-	l, err := netlink.LinkByName(link)
-	if err != nil {
-		return false, fmt.Errorf("find %s: %w", link, err)
-	}
-	index := strconv.Itoa(l.Attrs().Index)
-	switch manager {
-	case Networkd:
-		file, mark = filepath.Join("/run/systemd/netif/links", index), "ADMIN_STATE=unmanaged"
-	case "NetworkManager":
-		file, mark = filepath.Join("/run/NetworkManager/devices", index), "managed=false"
-	default:
-		return false, nil
-	}
-	b, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		// A manager that runs and has no note yet may take the link any moment.
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("read %s's notes on %s: %w", manager, link, err)
-	}
-	for line := range strings.Lines(string(b)) {
-		if strings.TrimSpace(line) == mark {
-			return true, nil
-		}
-	}
-	return false, nil
 }

@@ -325,7 +325,7 @@ func (k *keeper) derive(ctx context.Context) error {
 	if err != nil {
 		return again(err)
 	}
-	if err := ch.ready(); err != nil {
+	if err := ch.ready("run"); err != nil {
 		return again(err)
 	}
 	if !sameServices(k.host, ch.host) {
