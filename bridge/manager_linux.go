@@ -2,18 +2,22 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 )
 
 // Manager names the network manager that is in charge of a link, "" if none
 // is: a process in the calling thread's network namespace that would put its own
 // configuration back on the link, or renew what it put there.
 //
-// Processes whose network namespace may not be looked at (those of others, for
-// callers other than root) are passed over.
+// Of processes whose network namespace may not be looked at, which takes
+// CAP_SYS_PTRACE for those of others, only those count that hold a netlink socket
+// in this one.
 func Manager(ctx context.Context, link string) (string, error) {
 	var inCharge string
 	err := eachManager(ctx, link, func(name string) (done bool, err error) {
@@ -69,7 +73,14 @@ func eachManager(ctx context.Context, link string, found func(name string) (done
 			continue
 		}
 		there, err := os.Stat(filepath.Join(dir, "ns/net"))
-		if err != nil || !os.SameFile(here, there) {
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			if speaks, err := speaksNetlink(p.Name()); err != nil {
+				return err
+			} else if !speaks {
+				continue
+			}
+		case err != nil || !os.SameFile(here, there):
 			continue
 		}
 		if done, err := found(name); done || err != nil {
@@ -77,4 +88,20 @@ func eachManager(ctx context.Context, link string, found func(name string) (done
 		}
 	}
 	return nil
+}
+
+// speaksNetlink reports whether a process holds a route netlink socket in the
+// calling thread's network namespace. The port of its first one is its id.
+func speaksNetlink(pid string) (bool, error) {
+	b, err := os.ReadFile("/proc/thread-self/net/netlink")
+	if err != nil {
+		return false, fmt.Errorf("list netlink sockets: %w", err)
+	}
+	for line := range strings.Lines(string(b)) {
+		// sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode
+		if f := strings.Fields(line); len(f) == 10 && f[1] == "0" && f[2] == pid {
+			return true, nil
+		}
+	}
+	return false, nil
 }

@@ -487,3 +487,36 @@ func TestUndoGivesBackToNetworkd(t *testing.T) {
 	})
 	m.harass("after undo")
 }
+
+// TestServiceRecoversFromNetworkd: all processes of a change are killed, and the
+// service, with the few rights that it has, takes it back: networkd has the NIC
+// again.
+func TestServiceRecoversFromNetworkd(t *testing.T) {
+	t.Parallel()
+	m := newManaged(t, providersFiles()["networkd"])
+	config := m.config("state_dir: " + filepath.Join(m.root, "state") + "\n")
+	before := snapshot(t, m.server)
+	a := m.begin(config)
+	// nsenter has become the program.
+	_, pid, watchdog, open := (&stage{state: filepath.Join(m.root, "state")}).open()
+	if !open {
+		t.Fatal("no change is open")
+	}
+	for _, p := range []int{watchdog, pid} {
+		syscall.Kill(p, syscall.SIGKILL)
+	}
+	a.cmd.Wait()
+	gone(t, watchdog)
+	service := m.command(nstest.Tool(t, "setpriv"), append(unitRights(t), program0(t), "run", "-f", config)...)
+	service.Env = append(os.Environ(), envProgram+"=1")
+	out, _ := service.CombinedOutput()
+	if service.ProcessState.ExitCode() != 2 || !strings.HasPrefix(string(out), "An earlier change was cut off; the network from before it is back.\n") {
+		t.Fatalf("run: %v, says\n%s", service.ProcessState, out)
+	}
+	backTo(t, m.server, before)
+	if s := m.must("sh", "-c", "cat /run/systemd/netif/links/$(cat /sys/class/net/enp2s0/ifindex); ls /run/systemd/network"); strings.Contains(s, "ADMIN_STATE=unmanaged") || strings.Contains(s, "sixhost") {
+		t.Errorf("networkd has not been given the NIC:\n%s", s)
+	}
+	m.answers("taken back by the service")
+	m.harass("after that")
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/sixhost/sixhost/nat64/dns64"
 	"github.com/sixhost/sixhost/nat64/gateway"
 	"github.com/sixhost/sixhost/plan"
+	"github.com/sixhost/sixhost/plan/rollback"
 	"github.com/sixhost/sixhost/proxy"
 	"github.com/sixhost/sixhost/ra"
 )
@@ -39,6 +40,11 @@ func (a app) serve(ctx context.Context, args []string) error {
 	}
 	// A change that was cut off with all its processes is taken back by the next
 	// start, and that may be ours.
+	if st, err := rollback.Status(c.StateDir); err == nil {
+		if err := refuseFailed(st); err != nil {
+			return err
+		}
+	}
 	if err := a.recover(ctx, c); err != nil {
 		return err
 	}
