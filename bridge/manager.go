@@ -41,6 +41,9 @@ func managerOf(comm string, cmdline []byte, link string) string {
 			return m.name
 		}
 		args := strings.Split(string(bytes.TrimRight(cmdline, "\x00")), "\x00")
+		if title, ok := strings.CutPrefix(args[0], m.name+": "); ok {
+			return m.titled(title, link)
+		}
 		named := false
 		for _, a := range args[min(1, len(args)):] {
 			if a == link || a == "-i"+link {
@@ -54,6 +57,16 @@ func managerOf(comm string, cmdline []byte, link string) string {
 		if !named {
 			return m.name
 		}
+	}
+	return ""
+}
+
+// titled reads the title that dhcpcd gives itself in place of its command line:
+// "enp2s0 [ip4]" for one interface, "[manager] [ip4]" for all. Its helpers, as
+// "[network proxy] 203.0.113.10", are never alone.
+func (m manager) titled(title, link string) string {
+	if first, _, _ := strings.Cut(title, " "); first == link || first == "[manager]" || first == "[master]" {
+		return m.name
 	}
 	return ""
 }

@@ -9,20 +9,19 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-
-	"github.com/vishvananda/netlink"
 )
 
 // Manager names the network manager that is in charge of a link, "" if none
 // is: a process in the calling thread's network namespace that would put its own
 // configuration back on the link, or renew what it put there.
 //
-// Processes whose network namespace may not be looked at (those of others, for
-// callers other than root) are passed over.
+// Of processes whose network namespace may not be looked at, which takes
+// CAP_SYS_PTRACE for those of others, only those count that hold a netlink socket
+// in this one.
 func Manager(ctx context.Context, link string) (string, error) {
 	var inCharge string
 	err := eachManager(ctx, link, func(name string) (done bool, err error) {
-		if left, err := leftAlone(name, link); left || err != nil {
+		if left, err := leftAlone(ctx, name, link); left || err != nil {
 			return false, err
 		}
 		inCharge = name
@@ -74,7 +73,14 @@ func eachManager(ctx context.Context, link string, found func(name string) (done
 			continue
 		}
 		there, err := os.Stat(filepath.Join(dir, "ns/net"))
-		if err != nil || !os.SameFile(here, there) {
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			if speaks, err := speaksNetlink(p.Name()); err != nil {
+				return err
+			} else if !speaks {
+				continue
+			}
+		case err != nil || !os.SameFile(here, there):
 			continue
 		}
 		if done, err := found(name); done || err != nil {
@@ -84,32 +90,16 @@ func eachManager(ctx context.Context, link string, found func(name string) (done
 	return nil
 }
 
-// leftAlone asks the manager's own notes whether it leaves the link to others.
-func leftAlone(manager, link string) (bool, error) {
-	var file, mark string
-	l, err := netlink.LinkByName(link)
+// speaksNetlink reports whether a process holds a route netlink socket in the
+// calling thread's network namespace. The port of its first one is its id.
+func speaksNetlink(pid string) (bool, error) {
+	b, err := os.ReadFile("/proc/thread-self/net/netlink")
 	if err != nil {
-		return false, fmt.Errorf("find %s: %w", link, err)
-	}
-	index := strconv.Itoa(l.Attrs().Index)
-	switch manager {
-	case Networkd:
-		file, mark = filepath.Join("/run/systemd/netif/links", index), "ADMIN_STATE=unmanaged"
-	case "NetworkManager":
-		file, mark = filepath.Join("/run/NetworkManager/devices", index), "managed=false"
-	default:
-		return false, nil
-	}
-	b, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		// A manager that runs and has no note yet may take the link any moment.
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("read %s's notes on %s: %w", manager, link, err)
+		return false, fmt.Errorf("list netlink sockets: %w", err)
 	}
 	for line := range strings.Lines(string(b)) {
-		if strings.TrimSpace(line) == mark {
+		// sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode
+		if f := strings.Fields(line); len(f) == 10 && f[1] == "0" && f[2] == pid {
 			return true, nil
 		}
 	}

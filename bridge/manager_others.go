@@ -18,3 +18,8 @@ func ManagerRuns(context.Context, string) (bool, error) {
 func Manager(context.Context, string) (string, error) {
 	return "", fmt.Errorf("look for network managers: %w", errors.ErrUnsupported)
 }
+
+// NetworkdState is networkd's word for what it does with a link; it needs Linux.
+func NetworkdState(string) (string, error) {
+	return "", fmt.Errorf("look at networkd's notes: %w", errors.ErrUnsupported)
+}

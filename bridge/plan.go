@@ -280,8 +280,9 @@ func (s State) wantedAddrs(now State) []Addr {
 	return list
 }
 
-// wholeSeconds rounds up: the kernel told what is left rounded down, and down
-// twice is a second less than there was.
+// wholeSeconds rounds up. The kernel takes whole seconds only, and tells those of
+// an address rounded up and those of a route rounded down: rounded up when set,
+// both read as they would if nobody had touched them, and never as more.
 func wholeSeconds(d time.Duration) time.Duration {
 	return (d + time.Second - 1).Truncate(time.Second)
 }
@@ -295,6 +296,7 @@ func (s State) wantedRoutes(now State) []Route {
 			if r.Expires -= elapsed; r.Expires < time.Second {
 				continue // it would have expired
 			}
+			r.Expires = wholeSeconds(r.Expires)
 		}
 		list = append(list, r)
 	}

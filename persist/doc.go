@@ -44,7 +44,9 @@
 //
 // Routing rules, routes with several next hops or a gateway of the other family,
 // and proxy neighbours are refused. Realms and the metrics of TCP are left out
-// with a note.
+// with a note. The limits of the neighbour tables are left to the serving program,
+// which runs the bridge's plan when it starts: that raises and never lowers them,
+// which a file can't say.
 //
 // # What a crash leaves
 //

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -19,7 +18,6 @@ import (
 	"github.com/sixhost/sixhost/bridge"
 	"github.com/sixhost/sixhost/internal/netns"
 	"github.com/sixhost/sixhost/internal/nstest"
-	"github.com/sixhost/sixhost/internal/sysctl"
 	"github.com/sixhost/sixhost/plan"
 )
 
@@ -51,10 +49,6 @@ func TestNetworkdBoot(t *testing.T) {
 			// The route's hop limit needs a networkd newer than Debian 12 has.
 			for i := range want.Routes {
 				want.Routes[i].HopLimit = 0
-			}
-			// A new network namespace has br_netfilter on.
-			for _, what := range []string{"arptables", "ip6tables", "iptables"} {
-				want.Sysctls["net/bridge/bridge-nf-call-"+what] = "0"
 			}
 			c := Config{Bridge: want, Format: f, Root: rootWith(t, nil)}
 			enterable(t, c.Root)
@@ -131,17 +125,6 @@ func makeNIC(t *testing.T, ns *netns.NS) {
 	if err := h.LinkSetUp(peer); err != nil {
 		t.Fatal(err)
 	}
-	// What the kernel has built in is not what this is about; where br_netfilter
-	// is a module, the host's own sysctl.d sees to it.
-	nstest.Do(t, ns, func() error {
-		for _, tables := range []string{"arp", "ip6", "ip"} {
-			err := sysctl.Write("net/bridge/bridge-nf-call-"+tables+"tables", "0")
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // start runs a program in a namespace until the test ends, and returns what

@@ -11,8 +11,15 @@ import (
 // unit is the systemd unit of the program that serves the guests.
 //
 // It may change the network and nothing else: it is root without the rights of
-// root. /proc/sys has to stay writable for it, and so does the folder of open
-// changes, which must outlive the service.
+// root. /proc/sys has to stay writable for it, and so do the folder of open
+// changes, which must outlive the service, and networkd's below /run, as a change
+// that was cut off is taken back by the service too.
+//
+// CAP_SYS_PTRACE is not among its rights. With it the service could look into
+// every process, to find whose a netlink socket is that is not the process's first
+// one; but it could write to every process's memory too, and it reads what guests
+// and the Internet send. Who changes the network is told without it in all but
+// those cases (bridge.Suspect), and so is which network manager runs.
 func (c Config) unit() ([]byte, error) {
 	command, err := unitPathOf("executable", c.Executable)
 	if err != nil {
@@ -43,6 +50,7 @@ LimitNOFILE=1048576
 RuntimeDirectory=sixhost
 RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes
+ReadWritePaths=-/run/systemd/network
 
 CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE
 ` + unitProtection + `PrivateTmp=yes

@@ -52,7 +52,7 @@ func (c Config) State(there State) (State, error) {
 		w.note("%s had its name servers from DHCP or router advertisements, which %s doesn't ask for: see that /etc/resolv.conf has some after the next boot", w.net.uplink, w.net.bridge)
 	}
 	w.cloudInit(there)
-	w.write(sysctlPath, 0o644, sysctlConf(c.Bridge.Sysctls, c.Bridge.Bridge))
+	w.write(sysctlPath, 0o644, sysctlConf(c.Bridge))
 	if c.Executable != "" {
 		unit, err := c.unit()
 		if err != nil {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -37,7 +36,7 @@ func Capture(ctx context.Context, scope bridge.Scope) (State, error) {
 	if !s.Networkd {
 		return s, nil
 	}
-	state, err := adminState(scope.Uplink)
+	state, err := bridge.NetworkdState(scope.Uplink)
 	if err != nil {
 		return State{}, err
 	}
@@ -48,31 +47,6 @@ func Capture(ctx context.Context, scope bridge.Scope) (State, error) {
 		conn.Close()
 	}
 	return s, nil
-}
-
-// adminState is networkd's own word for what it does with a link:
-// "unmanaged", "configuring", "configured", "failed" and others, "" if there is
-// no such link or it has not looked at it yet.
-func adminState(link string) (string, error) {
-	l, err := net.InterfaceByName(link)
-	if err != nil {
-		return "", nil
-	}
-	// Its notes are not for others to read, says networkctl(1), but it has kept
-	// their form, and its bus tells no more.
-	b, err := os.ReadFile(filepath.Join("/run/systemd/netif/links", strconv.Itoa(l.Index)))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("read networkd's notes on %s: %w", link, err)
-	}
-	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "ADMIN_STATE="); ok {
-			return v, nil
-		}
-	}
-	return "", nil
 }
 
 // reload tells networkd to read its files again.
@@ -96,7 +70,7 @@ func await(ctx context.Context, link, word string, will func(state string) bool,
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		state, err := adminState(link)
+		state, err := bridge.NetworkdState(link)
 		if err != nil {
 			return err
 		}

@@ -221,18 +221,25 @@ func (a app) confirm(ctx context.Context, args []string) error {
 	return a.finish(ctx, c)
 }
 
-// finish runs the confirm phase of a host whose apply phase is done.
+// finish runs the confirm phase of a host whose apply phase is done. What
+// somebody has set otherwise since then, as NetworkManager does with parameters of
+// links when it ends, is set again first.
 func (a app) finish(ctx context.Context, c config) error {
 	ch, err := prepare(ctx, c)
 	if err != nil {
 		return err
 	}
-	if err := ch.applied("confirm"); err != nil {
+	if err := ch.ready("confirm"); err != nil {
 		return err
 	}
-	return ch.plan.Run(ctx, plan.Confirm, func(n, of int, s plan.Step) {
-		fmt.Fprintf(a.stdout, "[%d/%d] %s\n", n, of, s.Text)
-	})
+	for _, phase := range []plan.Phase{plan.Apply, plan.Confirm} {
+		if err := ch.plan.Run(ctx, phase, func(n, of int, s plan.Step) {
+			fmt.Fprintf(a.stdout, "[%d/%d] %s\n", n, of, s.Text)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // undo takes the open change back.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -15,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sixhost/sixhost/internal/sysctl"
 	"github.com/sixhost/sixhost/nat64/gateway"
 )
 
@@ -105,7 +103,7 @@ func carrier(name string) error {
 	return nil
 }
 
-// kernel probes what the host's kernel has and how it is set.
+// kernel probes what the host's kernel has. How it is set is the plan's business.
 func (d *doctor) kernel(ctx context.Context) {
 	switch err := d.probeEdge(ctx); {
 	case errors.Is(err, errNoNamespace):
@@ -118,34 +116,6 @@ func (d *doctor) kernel(ctx context.Context) {
 		tun.Close()
 	}
 	d.finding("kernel has TUN devices", err, "/dev/net/tun")
-
-	const neighbours = "neighbour table has room"
-	// A guest is in it with its link-local address and its global one; the rest
-	// is the host's own, and the table is shared by all namespaces.
-	need := 2*len(d.host.guests) + 64
-	switch limit, err := sysctl.Read("net/ipv6/neigh/default/gc_thresh3"); {
-	case errors.Is(err, fs.ErrNotExist):
-		d.note(neighbours, "its limit can't be seen from this network namespace")
-	case err != nil:
-		d.finding(neighbours, err, "")
-	default:
-		if n, convErr := strconv.Atoi(limit); convErr != nil || n < need {
-			err = fmt.Errorf("net.ipv6.neigh.default.gc_thresh3 is %s, and %d guests need %d", limit, len(d.host.guests), need)
-		}
-		d.finding(neighbours, err, "%s entries for %d guests", limit, len(d.host.guests))
-	}
-
-	var filtered []string
-	for _, key := range []string{"iptables", "ip6tables", "arptables"} {
-		if v, err := sysctl.Read("net/bridge/bridge-nf-call-" + key); err == nil && v != "0" {
-			filtered = append(filtered, key)
-		}
-	}
-	if len(filtered) > 0 {
-		d.note("br_netfilter", "bridged frames also pass the rules of %s, which may drop what guests send each other", strings.Join(filtered, ", "))
-	} else {
-		d.finding("bridged frames pass no IP rules", nil, "br_netfilter is off")
-	}
 }
 
 // errNoNamespace means that there is no place to try things out in.

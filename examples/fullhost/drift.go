@@ -29,10 +29,10 @@ type keeper struct {
 
 	watcher  *bridge.Watcher // open, not running
 	repairs  repairs
-	suspects []sighting // of late, the latest first
-	troubled string     // the last error that was logged
-	behind   bool       // what hangs on the bridge is still to be looked at
-	looked   time.Time  // when that was done last
+	suspects []sighting        // of late, the latest first
+	troubled map[string]string // what is in trouble, and the error that was logged
+	behind   bool              // what hangs on the bridge is still to be looked at
+	looked   time.Time         // when that was done last
 }
 
 const (
@@ -86,7 +86,7 @@ func (k *keeper) Run(ctx context.Context) error {
 			return nil
 		}
 		switch {
-		case errors.Is(err, errAbandoned):
+		case errors.Is(err, errAbandoned), errors.Is(err, rollback.ErrRestoreFailed):
 			return err
 		case errors.Is(err, errHostChanged):
 			if err := k.derive(ctx); err != nil {
@@ -135,11 +135,14 @@ func (k *keeper) drift(ctx context.Context, f finding) (time.Duration, error) {
 	}
 	switch {
 	case f.err != nil:
-		k.trouble("the host's network can't be put back", f.err)
+		k.trouble(noWayBack, f.err)
 		return failedPause, nil
 	case len(f.deviations) == 0:
+		k.trouble(noWayBack, nil)
+		k.trouble(halfWayBack, nil)
 		return k.settled(ctx), nil
 	}
+	k.trouble(noWayBack, nil)
 	list, again := k.repairs.due(time.Now(), f.deviations)
 	if len(list) == 0 {
 		return again, nil
@@ -153,11 +156,8 @@ func (k *keeper) drift(ctx context.Context, f finding) (time.Duration, error) {
 		k.log.Warn("the host's network was changed and is put back",
 			"found", founds(list), "by", by(who, lost), "steps", len(list)-len(failed), "took", took.Round(100*time.Microsecond))
 	}
-	switch {
-	case err == nil:
-		k.troubled = ""
-	case !quiet:
-		k.trouble("not everything could be put back", err)
+	if err == nil || !quiet {
+		k.trouble(halfWayBack, err)
 	}
 	k.behind = true
 	if fights := k.repairs.done(time.Now(), list, failed); len(fights) > 0 {
@@ -187,21 +187,16 @@ func (k *keeper) dependents(ctx context.Context) {
 	h := k.host
 	h.wanted.Retiring = nil // with no change open they are gone, or about to go
 	edge, _, err := h.edgeParts(ctx)
-	if err != nil {
-		k.trouble("can't look at the edge's rules", err)
-	}
+	k.trouble("can't look at the edge's rules", err)
 	translate, err := h.gatewayPart(ctx)
-	if err != nil {
-		k.trouble("can't look at the NAT64 device", err)
-	}
+	k.trouble("can't look at the NAT64 device", err)
 	var list []deviation
 	for _, s := range plan.Join(edge.plan, translate.plan).Phase(plan.Apply).Steps {
 		list = append(list, deviation{step: s})
 		k.log.Info("put back with it", "part", s.Part, "step", s.Text)
 	}
-	if _, err := repair(ctx, list); err != nil {
-		k.trouble("not everything could be put back", err)
-	}
+	_, err = repair(ctx, list)
+	k.trouble("the rules and parameters of a link could not be put back", err)
 }
 
 // repair runs all steps, also those after one that fails: half of the way back
@@ -220,10 +215,24 @@ func repair(ctx context.Context, list []deviation) (failed map[string]bool, err 
 	return failed, errors.Join(errs...)
 }
 
-// trouble logs an error once, however often it comes.
+// What the host's network may be in trouble with.
+const (
+	noWayBack   = "the host's network can't be put back"
+	halfWayBack = "not everything could be put back"
+)
+
+// trouble logs an error once, however often it comes, until it is over: err is
+// nil then.
 func (k *keeper) trouble(what string, err error) {
-	if text := what + err.Error(); text != k.troubled {
-		k.troubled = text
+	if err == nil {
+		delete(k.troubled, what)
+		return
+	}
+	if k.troubled == nil {
+		k.troubled = make(map[string]string)
+	}
+	if text := err.Error(); text != k.troubled[what] {
+		k.troubled[what] = text
 		k.log.Error(what, "error", err)
 	}
 }
@@ -287,18 +296,24 @@ func (k *keeper) fight(ctx context.Context, fights []deviation) {
 // standBack waits while a change is open, and reports whether there was one.
 func (k *keeper) standBack(ctx context.Context) (waited bool, err error) {
 	for alone := 0; ; {
+		const noAnswer = "can't ask whether a change is open"
 		st, err := rollback.Status(k.host.config.StateDir)
 		switch {
 		case errors.Is(err, rollback.ErrNoChange):
+			k.trouble(noAnswer, nil)
 			return waited, nil
 		case err != nil:
 			// It is not known that a change is open, but that something is missing.
-			k.trouble("can't ask whether a change is open", err)
+			k.trouble(noAnswer, err)
 			return waited, nil
 		}
+		k.trouble(noAnswer, nil)
 		if !waited {
 			waited = true
 			k.log.Info("a change is open: nothing is put back until it is confirmed or taken back", "phase", st.Phase, "pid", st.PID)
+		}
+		if err := refuseFailed(st); err != nil {
+			return waited, err
 		}
 		if st.Live || st.Attached {
 			alone = 0
@@ -308,6 +323,20 @@ func (k *keeper) standBack(ctx context.Context) (waited bool, err error) {
 		if err := sleep(ctx, changeLook); err != nil {
 			return waited, err
 		}
+	}
+}
+
+// refuseFailed refuses a host on which a change could not be taken back. Another
+// try is for a person to ask for: one with every start of run would fight
+// whoever is mending the host by hand.
+func refuseFailed(st rollback.ChangeStatus) error {
+	if st.Live || st.Phase != rollback.Failed {
+		return nil
+	}
+	return &plan.Refusal{
+		Subject: "run",
+		Reason:  fmt.Sprintf("an earlier change could not be taken back (%s); fullhost undo tries again, fullhost confirm leaves the host as it is", st.Err),
+		Err:     rollback.ErrRestoreFailed,
 	}
 }
 
@@ -325,7 +354,7 @@ func (k *keeper) derive(ctx context.Context) error {
 	if err != nil {
 		return again(err)
 	}
-	if err := ch.ready(); err != nil {
+	if err := ch.ready("run"); err != nil {
 		return again(err)
 	}
 	if !sameServices(k.host, ch.host) {

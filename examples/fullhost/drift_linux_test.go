@@ -61,7 +61,7 @@ func serveHost(t *testing.T) *runningServer {
 	if status, _, stderr := program(t, s.ns, nil, "confirm", "-f", s.file); status != 0 {
 		t.Fatalf("confirm: status %d, %s", status, stderr)
 	}
-	s.cmd = exec.Command("/proc/self/exe", "run", "-f", s.file)
+	s.cmd = exec.Command(nstest.Tool(t, "setpriv"), append(unitRights(t), program0(t), "run", "-f", s.file)...)
 	s.cmd.Env = append(os.Environ(), envProgram+"=1")
 	s.cmd.Stdout, s.cmd.Stderr = s, s
 	if err := s.ns.Start(s.cmd); err != nil {
@@ -80,6 +80,36 @@ func serveHost(t *testing.T) *runningServer {
 	})
 	s.until(t, "Serving.")
 	return s
+}
+
+// unitRights are arguments of setpriv(1) that leave a program the capabilities
+// that it has as a service.
+func unitRights(t *testing.T) []string {
+	t.Helper()
+	unit, err := os.ReadFile("../../persist/testdata/networkd-hetzner.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(unit), "\nCapabilityBoundingSet=")
+	text, _, _ = strings.Cut(text, "\n")
+	set := "-all"
+	for _, c := range strings.Fields(text) {
+		set += ",+" + strings.ToLower(strings.TrimPrefix(c, "CAP_"))
+	}
+	if set == "-all" {
+		t.Fatal("the unit has no capabilities")
+	}
+	return []string{"--bounding-set", set, "--inh-caps", "-all", "--no-new-privs", "--"}
+}
+
+// program0 is the program itself.
+func program0(t *testing.T) string {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exe
 }
 
 // configure writes host.yaml.
@@ -377,6 +407,60 @@ func TestRunEndsForAbandonedChange(t *testing.T) {
 	}
 	if status := s.ended(t); status != 1 || !strings.Contains(s.said(), "all its processes have died") {
 		t.Errorf("exit status %d, want 1 and a reason", status)
+	}
+}
+
+// TestRunLeavesFailedChange: what could not be taken back is not tried again with
+// every start, whoever mends the host by hand meanwhile.
+func TestRunLeavesFailedChange(t *testing.T) {
+	t.Parallel()
+	s := serveHost(t)
+	s.configure(t, "address: 2001:db8:1:3::77\n")
+	apply := &applying{file: s.file, lines: make(chan string, 1000)}
+	apply.start(t, s.ns)
+	apply.until(t, "Applied.")
+	found, err := filepath.Glob(filepath.Join(filepath.Dir(s.file), "state", "*", "change.json"))
+	if err != nil || len(found) != 1 {
+		t.Fatal(found, err)
+	}
+	var st rollback.ChangeStatus
+	nstest.Do(t, s.ns, func() (err error) {
+		st, err = rollback.Status(filepath.Join(filepath.Dir(s.file), "state"))
+		return err
+	})
+	record, err := os.ReadFile(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []int{st.Watchdog, apply.cmd.Process.Pid} {
+		if err := syscall.Kill(p, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		gone(t, p)
+	}
+	// As it is after the last attempt.
+	failed := strings.Replace(string(record), `"phase":"waiting for confirm"`, `"phase":"failed","error":"no such device"`, 1)
+	if err := os.WriteFile(found[0], []byte(failed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const want = "run: an earlier change could not be taken back (no such device); fullhost undo tries again, fullhost confirm leaves the host as it is\n"
+	if status := s.ended(t); status != 2 || !strings.Contains(s.said(), want) {
+		t.Errorf("the one that ran: exit status %d, want 2 and %q", status, want)
+	}
+	now := snapshot(t, s.ns)
+	for range 2 {
+		if status, stdout, stderr := program(t, s.ns, nil, "run", "-f", s.file); status != 2 || stdout != "" || stderr != "fullhost: "+want {
+			t.Errorf("the next: exit status %d, prints %q, says %q", status, stdout, stderr)
+		}
+	}
+	if after := snapshot(t, s.ns); after != now || !strings.Contains(now, "2001:db8:1:3::77/64") {
+		t.Errorf("the host is touched:\n%s\nnow\n%s", now, after)
+	}
+	if status, _, stderr := program(t, s.ns, nil, "undo", "-f", s.file); status != 0 {
+		t.Errorf("undo: status %d, %s", status, stderr)
+	}
+	if after := snapshot(t, s.ns); strings.Contains(after, "2001:db8:1:3::77/64") {
+		t.Errorf("undo did not try again:\n%s", after)
 	}
 }
 

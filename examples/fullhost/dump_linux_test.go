@@ -19,7 +19,7 @@ import (
 // dump is everything about a host's network that a change could leave behind,
 // as programs that share no code with this module show it.
 type dump struct {
-	at time.Time
+	begun, done time.Time
 	// shown is what each program printed, as JSON values.
 	shown map[string]any
 }
@@ -28,7 +28,7 @@ type dump struct {
 // sysctls, so /proc is read by a thread inside.
 func dumpHost(t testing.TB, ns *netns.NS) dump {
 	t.Helper()
-	d := dump{at: time.Now(), shown: map[string]any{}}
+	d := dump{begun: time.Now(), shown: map[string]any{}}
 	show := func(name, program string, args ...string) []any {
 		var v any
 		out := nstest.Output(t, ns, program, args...)
@@ -78,6 +78,7 @@ func dumpHost(t testing.TB, ns *netns.NS) dump {
 		return nil
 	})
 	d.shown["sysctls"] = sysctls
+	d.done = time.Now()
 	return d
 }
 
@@ -85,7 +86,7 @@ func dumpHost(t testing.TB, ns *netns.NS) dump {
 // they are: never longer than before, and shorter by the elapsed time at most.
 func (before dump) diff(after dump) []string {
 	var lines []string
-	c := comparison{elapsed: after.at.Sub(before.at).Seconds(), differ: func(path string, a, b any) {
+	c := comparison{elapsed: after.done.Sub(before.begun).Seconds(), differ: func(path string, a, b any) {
 		lines = append(lines, fmt.Sprintf("%s: %v, before %v", path, short(b), short(a)))
 	}}
 	for _, name := range slices.Sorted(maps.Keys(before.shown)) {
@@ -103,7 +104,7 @@ func short(v any) string {
 }
 
 type comparison struct {
-	elapsed float64 // seconds between the two
+	elapsed float64 // seconds, all of both included
 	differ  func(path string, before, after any)
 }
 
@@ -185,10 +186,9 @@ func (c comparison) lifetime(path string, a, b any) {
 		}
 		return
 	}
-	// The kernel tells and takes whole seconds. The way back rounds down, so that
-	// nothing ever lives longer: one second may be lost where a lifetime is
-	// captured, and one where it is set.
-	if y > x || y < x-c.elapsed-2 {
+	// The kernel takes and tells whole seconds, so that a lifetime that nobody has
+	// touched reads as up to a second less than the time that has gone by.
+	if y > x || y <= x-c.elapsed-1 {
 		c.differ(path, a, b)
 	}
 }
@@ -201,7 +201,7 @@ func TestDiffNotices(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &v); err != nil {
 			t.Fatal(err)
 		}
-		return dump{at: at.Add(after), shown: map[string]any{"x": v}}
+		return dump{begun: at.Add(after), done: at.Add(after), shown: map[string]any{"x": v}}
 	}
 	for _, tc := range []struct {
 		name, before, after string
@@ -216,7 +216,8 @@ func TestDiffNotices(t *testing.T) {
 		{"key gone", `{"a":1}`, `{}`, false},
 		{"key new", `{}`, `{"a":1}`, false},
 		{"shorter by the time", `{"valid_life_time":100}`, `{"valid_life_time":97}`, true},
-		{"shorter by more", `{"valid_life_time":100}`, `{"valid_life_time":94}`, false},
+		{"shorter by the time and what is less than a second", `{"valid_life_time":100}`, `{"valid_life_time":97}`, true},
+		{"shorter by a second more", `{"valid_life_time":100}`, `{"valid_life_time":96}`, false},
 		{"longer", `{"preferred_life_time":100}`, `{"preferred_life_time":101}`, false},
 		{"for ever", `{"valid_life_time":100}`, `{"valid_life_time":4294967295}`, false},
 		{"no more deprecated", `{"preferred_life_time":0}`, `{"preferred_life_time":4294967295}`, false},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -62,20 +63,19 @@ func newHost(ctx context.Context, c config) (host, error) {
 	if h.there, err = bridge.Capture(ctx, cfg.Scope()); err != nil {
 		return host{}, err
 	}
-	if h.wanted, err = cfg.State(h.there); err != nil {
+	h.wanted, err = cfg.State(h.there)
+	if err != nil && !errors.Is(err, bridge.ErrDynamic) {
+		return host{}, err
+	}
+	// Who renews what has a lifetime is worth more than that it has one.
+	if err := refuseManager(ctx, h.uplink); err != nil {
+		return host{}, err
+	}
+	if err != nil {
 		return host{}, err
 	}
 	if h.prefix, err = cfg.HostPrefix(h.there); err != nil {
 		return host{}, err
-	}
-	// Whoever manages the link would put its own configuration back on it: after
-	// the next carrier flap or upgrade, when nobody watches any more.
-	manager, err := bridge.Manager(ctx, h.uplink)
-	if err != nil {
-		return host{}, err
-	}
-	if manager != "" && manager != bridge.Networkd { // from which package handover takes over
-		return host{}, &plan.Refusal{Subject: "uplink " + h.uplink, Reason: fmt.Sprintf("%s is in charge of it and would undo the move; taking over from it is not possible yet, so tell it to leave %s alone first", manager, h.uplink)}
 	}
 	for _, l := range h.wanted.Links {
 		if l.Name == h.uplink {

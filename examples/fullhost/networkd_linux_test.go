@@ -27,16 +27,20 @@ import (
 const managedScript = `set -e
 mount -t tmpfs none /run
 mount -t sysfs -o ro none /sys
-for d in systemd/network netplan sysctl.d systemd/system; do
+for d in systemd/network netplan sysctl.d systemd/system sixhost NetworkManager; do
 	mkdir -p /etc/$d "$1/etc/$d"
 	mount --bind "$1/etc/$d" /etc/$d
+done
+for d in NetworkManager dhcp dhcpcd; do
+	mkdir -p /var/lib/$d
+	mount -t tmpfs none /var/lib/$d
 done
 mkdir -p /run/systemd/network /run/systemd/netif /run/dbus
 chown systemd-network:systemd-network /run/systemd/netif
 chmod -R a+rX /run/systemd
 exec "$2" --system --nofork --nopidfile`
 
-// managed is a server whose NIC a real systemd-networkd configures, and the
+// managed is a server whose NIC a real network manager may configure, and the
 // provider's end.
 type managed struct {
 	t        *testing.T
@@ -44,12 +48,25 @@ type managed struct {
 	provider *netns.NS
 	root     string
 	inside   *exec.Cmd // holds the server's mounts
-	networkd *exec.Cmd
+	manager  *exec.Cmd
 	log      string
 }
 
-// newManaged makes one with the provider's files.
+// newManaged makes one whose NIC systemd-networkd configures by the provider's
+// files.
 func newManaged(t *testing.T, files map[string]string) *managed {
+	t.Helper()
+	m := newUnmanaged(t, files)
+	if _, ok := files["etc/netplan/01-netcfg.yaml"]; ok {
+		m.must(nstest.Tool(t, "netplan"), "generate")
+	}
+	m.startNetworkd()
+	m.answers("by the provider's files")
+	return m
+}
+
+// newUnmanaged makes one with the files, where no manager runs yet.
+func newUnmanaged(t *testing.T, files map[string]string) *managed {
 	t.Helper()
 	nstest.RequireRoot(t)
 	nstest.RequireTun(t)
@@ -59,7 +76,11 @@ func newManaged(t *testing.T, files map[string]string) *managed {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		mode := os.FileMode(0o644)
+		if strings.HasSuffix(name, ".nmconnection") {
+			mode = 0o600 // or it is passed over
+		}
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -79,12 +100,7 @@ func newManaged(t *testing.T, files map[string]string) *managed {
 	m.eventually("the system bus", func() error {
 		return m.command("test", "-S", "/run/dbus/system_bus_socket").Run()
 	})
-	if _, ok := files["etc/netplan/01-netcfg.yaml"]; ok {
-		m.must(nstest.Tool(t, "netplan"), "generate")
-	}
-	m.startNetworkd()
-	t.Cleanup(func() { end(m.networkd) })
-	m.answers("by the provider's files")
+	t.Cleanup(func() { end(m.manager) })
 	return m
 }
 
@@ -161,7 +177,7 @@ func (m *managed) must(name string, args ...string) string {
 	m.t.Helper()
 	out, err := m.command(name, args...).CombinedOutput()
 	if err != nil {
-		m.t.Fatalf("%s %q: %v\n%s\nnetworkd says:\n%s", name, args, err, out, m.said())
+		m.t.Fatalf("%s %q: %v\n%s\nits manager says:\n%s", name, args, err, out, m.said())
 	}
 	return string(out)
 }
@@ -182,22 +198,28 @@ func (m *managed) run(args ...string) string {
 	m.t.Helper()
 	out, err := m.fullhost(args...).CombinedOutput()
 	if err != nil {
-		m.t.Fatalf("fullhost %q: %v\n%s\nnetworkd says:\n%s", args, err, out, m.said())
+		m.t.Fatalf("fullhost %q: %v\n%s\nits manager says:\n%s", args, err, out, m.said())
 	}
 	return string(out)
 }
 
 func (m *managed) startNetworkd() {
 	m.t.Helper()
-	f, err := os.OpenFile(filepath.Join(m.root, "networkd.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	m.start("env", "SYSTEMD_LOG_TARGET=console", nstest.Tool(m.t, "systemd-networkd"))
+}
+
+// start starts the manager.
+func (m *managed) start(name string, args ...string) {
+	m.t.Helper()
+	f, err := os.OpenFile(filepath.Join(m.root, "manager.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	defer f.Close()
 	m.log = f.Name()
-	m.networkd = m.command("env", "SYSTEMD_LOG_TARGET=console", nstest.Tool(m.t, "systemd-networkd"))
-	m.networkd.Stdout, m.networkd.Stderr = f, f
-	if err := m.networkd.Start(); err != nil {
+	m.manager = m.command(name, args...)
+	m.manager.Stdout, m.manager.Stderr = f, f
+	if err := m.manager.Start(); err != nil {
 		m.t.Fatal(err)
 	}
 }
@@ -240,13 +262,13 @@ func (m *managed) answersAt(ctx context.Context, when string, to netip.Addr) {
 			break
 		}
 		if last = a.String(); time.Now().After(deadline) {
-			state := m.must("sh", "-c", "ip a; ip r; ip -6 r; cat /run/systemd/netif/links/*; ls /run/systemd/network /etc/systemd/network")
-			m.t.Fatalf("%s: %s does not answer: %s\n%s\nnetworkd says:\n%s", when, to, last, state, m.said())
+			state := m.must("sh", "-c", "ip a; ip r; ip -6 r; cat /run/systemd/netif/links/*; ls /run/systemd/network /etc/systemd/network; true")
+			m.t.Fatalf("%s: %s does not answer: %s\n%s\nits manager says:\n%s", when, to, last, state, m.said())
 		}
 	}
 	for range 20 {
 		if a := probe.TryPing(ctx, m.provider, to, time.Second); a.Outcome != probe.Answered {
-			m.t.Fatalf("%s: %s stopped to answer: %s\nnetworkd says:\n%s", when, to, a, m.said())
+			m.t.Fatalf("%s: %s stopped to answer: %s\nits manager says:\n%s", when, to, a, m.said())
 		}
 		time.Sleep(25 * time.Millisecond)
 	}
@@ -259,7 +281,7 @@ func (m *managed) harass(when string) {
 	m.answers("carrier flap " + when)
 	m.must("networkctl", "reload")
 	m.answers("networkctl reload " + when)
-	end(m.networkd)
+	end(m.manager)
 	m.answers("without networkd " + when)
 	m.startNetworkd()
 	m.eventually("networkd to look at enp2s0", func() error {
@@ -402,7 +424,7 @@ func TestHandOverFromNetworkd(t *testing.T) {
 			}
 			m.answers("confirmed")
 			if out := m.run("plan", "-f", config); !strings.Contains(out, "Nothing to do") {
-				t.Errorf("after confirm there is still something to do:\n%s\nnetworkd says:\n%s", out, m.said())
+				t.Errorf("after confirm there is still something to do:\n%s\nits manager says:\n%s", out, m.said())
 			}
 			m.harass("after confirm")
 			if format == "networkd" {
@@ -464,4 +486,37 @@ func TestUndoGivesBackToNetworkd(t *testing.T) {
 		return nil
 	})
 	m.harass("after undo")
+}
+
+// TestServiceRecoversFromNetworkd: all processes of a change are killed, and the
+// service, with the few rights that it has, takes it back: networkd has the NIC
+// again.
+func TestServiceRecoversFromNetworkd(t *testing.T) {
+	t.Parallel()
+	m := newManaged(t, providersFiles()["networkd"])
+	config := m.config("state_dir: " + filepath.Join(m.root, "state") + "\n")
+	before := snapshot(t, m.server)
+	a := m.begin(config)
+	// nsenter has become the program.
+	_, pid, watchdog, open := (&stage{state: filepath.Join(m.root, "state")}).open()
+	if !open {
+		t.Fatal("no change is open")
+	}
+	for _, p := range []int{watchdog, pid} {
+		syscall.Kill(p, syscall.SIGKILL)
+	}
+	a.cmd.Wait()
+	gone(t, watchdog)
+	service := m.command(nstest.Tool(t, "setpriv"), append(unitRights(t), program0(t), "run", "-f", config)...)
+	service.Env = append(os.Environ(), envProgram+"=1")
+	out, _ := service.CombinedOutput()
+	if service.ProcessState.ExitCode() != 2 || !strings.HasPrefix(string(out), "An earlier change was cut off; the network from before it is back.\n") {
+		t.Fatalf("run: %v, says\n%s", service.ProcessState, out)
+	}
+	backTo(t, m.server, before)
+	if s := m.must("sh", "-c", "cat /run/systemd/netif/links/$(cat /sys/class/net/enp2s0/ifindex); ls /run/systemd/network"); strings.Contains(s, "ADMIN_STATE=unmanaged") || strings.Contains(s, "sixhost") {
+		t.Errorf("networkd has not been given the NIC:\n%s", s)
+	}
+	m.answers("taken back by the service")
+	m.harass("after that")
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/sixhost/sixhost/nat64/dns64"
 	"github.com/sixhost/sixhost/nat64/gateway"
 	"github.com/sixhost/sixhost/plan"
+	"github.com/sixhost/sixhost/plan/rollback"
 	"github.com/sixhost/sixhost/proxy"
 	"github.com/sixhost/sixhost/ra"
 )
@@ -39,6 +40,11 @@ func (a app) serve(ctx context.Context, args []string) error {
 	}
 	// A change that was cut off with all its processes is taken back by the next
 	// start, and that may be ours.
+	if st, err := rollback.Status(c.StateDir); err == nil {
+		if err := refuseFailed(st); err != nil {
+			return err
+		}
+	}
 	if err := a.recover(ctx, c); err != nil {
 		return err
 	}
@@ -46,7 +52,7 @@ func (a app) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := ch.ready(); err != nil {
+	if err := ch.ready("run"); err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
@@ -100,12 +106,12 @@ func (a app) serve(ctx context.Context, args []string) error {
 	return err
 }
 
-// ready refuses what run does not do: moving the host's own addresses wants
+// ready refuses what run and confirm do not do: moving the host's own addresses wants
 // somebody who can take it back. A parameter that a reboot or somebody else has
 // set otherwise is no reason not to serve.
-func (ch change) ready() error {
+func (ch change) ready(subject string) error {
 	if sentence, needed := bridge.NeedsGuard(ch.host.there, ch.host.wanted); needed {
-		return &plan.Refusal{Subject: "run", Reason: fmt.Sprintf("%s is not set up as wanted (the next step would be: %s); run fullhost apply first", ch.host.bridgeName, sentence)}
+		return &plan.Refusal{Subject: subject, Reason: fmt.Sprintf("%s is not set up as wanted (the next step would be: %s); run fullhost apply first", ch.host.bridgeName, sentence)}
 	}
 	return nil
 }

@@ -66,27 +66,28 @@ func (q question) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { q.f.SetReadDeadline(time.Unix(1, 0)) })()
+	defer context.AfterFunc(ctx, func() { q.f.SetDeadline(time.Unix(1, 0)) })()
 	buf, control := make([]byte, 2048), make([]byte, 256)
 	for {
+		// Of sending too: a link whose queue is full takes nothing.
+		if err := q.f.SetDeadline(time.Now().Add(again)); err != nil {
+			return err
+		}
 		if ctx.Err() != nil {
 			return errors.New("no answer")
 		}
 		var serr error
-		if err := conn.Write(func(fd uintptr) bool {
+		err := conn.Write(func(fd uintptr) bool {
 			serr = unix.Sendto(int(fd), q.packet, 0, q.to)
 			return !errors.Is(serr, unix.EAGAIN)
-		}); err != nil {
+		})
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			continue
+		case err != nil:
 			return err
-		}
-		if serr != nil {
+		case serr != nil:
 			return fmt.Errorf("send: %w", serr)
-		}
-		if err := q.f.SetReadDeadline(time.Now().Add(again)); err != nil {
-			return err
-		}
-		if ctx.Err() != nil {
-			return errors.New("no answer")
 		}
 		for {
 			var n, nc int
