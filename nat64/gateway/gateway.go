@@ -139,7 +139,10 @@ func (g *Gateway) Close() error {
 
 // Stats returns the counts so far. It may be called at any time.
 func (g *Gateway) Stats() Stats {
-	s := Stats{Mappings: g.table.count(), Capacity: int(g.table.slots)}
+	s := Stats{Path: PathPortable, Mappings: g.table.count(), Capacity: int(g.table.slots)}
+	if f := g.table.attached(); f != nil {
+		f.addTo(&s)
+	}
 	for _, q := range g.queues {
 		q.counts.addTo(&s)
 	}
@@ -151,7 +154,7 @@ func (g *Gateway) Mapped(guest netip.Addr) (netip.Addr, bool) {
 	g.table.mu.RLock()
 	defer g.table.mu.RUnlock()
 	if m := g.table.guests[guest]; m != nil {
-		return m.pool, true
+		return m.Pool, true
 	}
 	return netip.Addr{}, false
 }

@@ -8,6 +8,11 @@ import (
 
 // Stats are counts since New.
 type Stats struct {
+	// Path is the way that packets with a known mapping take: [PathFast] or
+	// [PathPortable]. FastPathError says why the fast path is not on; nil where
+	// it is, or where nobody asked for it.
+	Path          string
+	FastPathError error
 	// To4 are packets from guests, To6 those to guests.
 	To4, To6 Direction
 	// Answered are ICMP errors sent about packets that were not translated,
@@ -20,10 +25,19 @@ type Stats struct {
 	Mappings, Capacity int
 }
 
+// The ways a packet can take.
+const (
+	PathFast     = "fast"
+	PathPortable = "portable"
+)
+
 // Direction counts one direction.
 type Direction struct {
-	// Packets and Octets that arrived and were translated, as they arrived.
+	// Packets and Octets that arrived and were translated on the portable path,
+	// as they arrived; a packet with several segments' payload counts once.
 	Packets, Octets uint64
+	// FastPackets and FastOctets are those of the fast path.
+	FastPackets, FastOctets uint64
 	// Dropped by reason; Dropped[siit.Translated] is always zero.
 	Dropped [siit.Reasons]uint64
 }
