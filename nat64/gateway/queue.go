@@ -33,6 +33,7 @@ type queue struct {
 	m      *mapper
 	limit  limiter
 	counts counts
+	whole  siit.Reassembler
 	// buf takes a packet, and its translation in the same place; out is for
 	// what is made new.
 	buf, out []byte
@@ -85,10 +86,18 @@ func (q *queue) handle(n int) {
 		if !ok {
 			return
 		}
+		if isUDPFragment4(packet) && q.whole.Holds(packet, q.m.table.now.Load()) {
+			q.reassemble(packet)
+			return
+		}
 		q.to6(q.buf[at-moved:], h, packet)
 	case 6:
 		out := q.buf[at+moved:]
 		n, res := q.tr.To4(out, packet, h.offload())
+		if needsWhole(res, packet) {
+			q.reassemble(packet)
+			return
+		}
 		if !q.counts.to4.note(len(packet), res) {
 			q.answer6(packet, res)
 			return
@@ -110,6 +119,10 @@ func (q *queue) to6(out []byte, h vnet, packet []byte) {
 		h = vnet{}
 		n, res = q.tr.To6(out, packet, siit.Offload{})
 	}
+	if needsWhole(res, packet) {
+		q.reassemble(packet)
+		return
+	}
 	if !q.counts.to6.note(len(packet), res) {
 		if n := q.tr.Error4(q.out[vnetLen:], q.m.table.own(), packet, res.Answer); n > 0 {
 			q.answer(n, netip.AddrFrom4([4]byte(packet[12:16])))
@@ -124,6 +137,41 @@ func (q *queue) to6(out []byte, h vnet, packet []byte) {
 		// The end of the fragment before, which is written, makes room.
 		q.write(q.buf[at-vnetLen:][:vnetLen+len(first)], vnet{})
 	}
+}
+
+// needsWhole reports whether a fragment can't be translated without the others.
+func needsWhole(res siit.Result, packet []byte) bool {
+	switch res.Reason {
+	case siit.FragmentedICMP, siit.HiddenHeader:
+		return true
+	case siit.ZeroChecksum:
+		return isUDPFragment4(packet)
+	}
+	return false
+}
+
+// isUDPFragment4: later ones would be translated by themselves, though the first
+// is waiting for them.
+func isUDPFragment4(p []byte) bool {
+	return len(p) >= 20 && p[0]>>4 == 4 && p[9] == 17 && binary.BigEndian.Uint16(p[6:])&0x3fff != 0
+}
+
+// reassemble keeps a fragment, and handles the packet that it completes.
+func (q *queue) reassemble(fragment []byte) {
+	whole := q.whole.Add(fragment, q.m.table.now.Load())
+	if whole == nil {
+		if !q.whole.Holds(fragment, q.m.table.now.Load()) {
+			// It was none, or one that contradicts the others.
+			q.counts.fragments.Add(1)
+		}
+		return
+	}
+	vnet{}.put(q.buf[headroom:])
+	if copy(q.buf[headroom+vnetLen:], whole) < len(whole) {
+		q.counts.fragments.Add(1)
+		return
+	}
+	q.handle(vnetLen + len(whole))
 }
 
 // unfragmentable makes an IPv4 packet that is to be segmented, and whose
