@@ -21,6 +21,9 @@ type Stats struct {
 	// Unknown are packets of neither IP version, and those the kernel would not
 	// take back.
 	Unknown, Failed uint64
+	// Fragments that had to be put together and could not: overlapping ones, for
+	// example.
+	Fragments uint64
 	// Mappings in use, of the Capacity that the pool has room for.
 	Mappings, Capacity int
 }
@@ -44,8 +47,8 @@ type Direction struct {
 
 // counts is what one queue counts; only its goroutine writes.
 type counts struct {
-	to4, to6                            directionCounts
-	answered, withheld, unknown, failed atomic.Uint64
+	to4, to6                                       directionCounts
+	answered, withheld, unknown, failed, fragments atomic.Uint64
 }
 
 type directionCounts struct {
@@ -68,4 +71,5 @@ func (c *counts) addTo(s *Stats) {
 	s.Withheld += c.withheld.Load()
 	s.Unknown += c.unknown.Load()
 	s.Failed += c.failed.Load()
+	s.Fragments += c.fragments.Load()
 }
