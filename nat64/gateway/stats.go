@@ -3,6 +3,7 @@ package gateway
 import (
 	"sync/atomic"
 
+	"github.com/sixhost/sixhost/nat64/gateway/fastpath"
 	"github.com/sixhost/sixhost/nat64/siit"
 )
 
@@ -15,6 +16,9 @@ type Stats struct {
 	FastPathError error
 	// To4 are packets from guests, To6 those to guests.
 	To4, To6 Direction
+	// Fast are the fast path's own counts: what it translated, and why it left
+	// other packets to the portable path.
+	Fast fastpath.Counts
 	// Answered are ICMP errors sent about packets that were not translated,
 	// Withheld those that the rate limit held back.
 	Answered, Withheld uint64

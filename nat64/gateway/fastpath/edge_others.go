@@ -33,6 +33,9 @@ func Detach(string) error { return unsupported() }
 // Open needs Linux.
 func Open(string) (*Table, error) { return nil, unsupported() }
 
+// Same needs Linux.
+func (*Table) Same(*Table) bool { return false }
+
 // Close needs Linux.
 func (*Table) Close() error { return unsupported() }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+
+	"github.com/sixhost/sixhost/nat64"
 )
 
 // Names of pins besides those of maps.
@@ -65,6 +67,12 @@ func Probe(dir string) error {
 	if _, err := link.QueryPrograms(link.QueryOptions{Target: 1, Attach: ebpf.AttachTCXIngress}); err != nil {
 		return missing("the kernel has no TCX, which came with Linux 6.6: %v", err)
 	}
+	// Nothing but loading them tells whether this kernel takes the programs.
+	o, err := load(Settings{Version: Version(), Prefix: nat64.WellKnown(), MTU6: 1500}, 1, 1, nil)
+	if err != nil {
+		return missing("%v", err)
+	}
+	o.Close()
 	return nil
 }
 

@@ -105,7 +105,7 @@ func TestHalfPinned(t *testing.T) {
 }
 
 func TestProbe(t *testing.T) {
-	dir := bpffs(t)
+	dir := nstest.BPFFS(t)
 	if err := Probe(dir + "/nat64"); err != nil {
 		t.Error(err)
 	}

@@ -32,6 +32,22 @@ func Open(dir string) (*Table, error) {
 	return t, nil
 }
 
+// Same reports whether both are of the same programs, and not of ones that were
+// removed and made anew.
+func (t *Table) Same(other *Table) bool {
+	a, err := t.guests.Info()
+	if err != nil {
+		return false
+	}
+	b, err := other.guests.Info()
+	if err != nil {
+		return false
+	}
+	x, ok := a.ID()
+	y, also := b.ID()
+	return ok && also && x == y
+}
+
 // Close lets go of the maps.
 func (t *Table) Close() error {
 	return errors.Join(t.guests.Close(), t.pools.Close(), t.counts.Close())

@@ -132,8 +132,8 @@ static __always_inline void note(__u32 to6, enum outcome o, __u32 octets)
 	__u32 key = to6 * OUTCOMES + o;
 	struct count *c = bpf_map_lookup_elem(&counts, &key);
 	if (c) {
-		c->packets++;
 		c->octets += octets;
+		c->packets++;
 	}
 }
 
