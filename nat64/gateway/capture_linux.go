@@ -30,9 +30,12 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 		return State{}, fmt.Errorf("capture gateway: list links: %w", err)
 	}
 	names := make(map[int]string)
-	device := 0
+	device, guests := 0, 0
 	for _, l := range links {
 		names[l.Attrs().Index] = l.Attrs().Name
+		if l.Attrs().Name == scope.GuestLink {
+			guests = l.Attrs().Index
+		}
 		if l.Attrs().Name == scope.Device {
 			device = l.Attrs().Index
 			s.Link = linkOf(l)
@@ -53,6 +56,9 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 	}
 	if s.Table, err = nft.Read(ctx, nft.INet, TableName); err != nil {
 		return State{}, fmt.Errorf("capture gateway rules: %w", err)
+	}
+	if err := s.captureFast(device, guests); err != nil {
+		return State{}, fmt.Errorf("capture gateway: %w", err)
 	}
 	s.sort()
 	return s, ctx.Err()

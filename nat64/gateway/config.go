@@ -66,6 +66,10 @@ type Config struct {
 	// Known are guest addresses that have a mapping from the start and for
 	// good.
 	Known []netip.Addr
+	// Pins is a folder on a BPF file system for the programs of the fast path,
+	// which are left out where the host can't have them; [DefaultPins] is the
+	// usual one. It belongs to this gateway alone. Empty means no fast path.
+	Pins string
 	// Queues is how many queues of the device are served, each by a goroutine;
 	// default 1, at most 256.
 	Queues int
@@ -76,7 +80,7 @@ type Config struct {
 // Scope returns what Capture has to look at for this Config.
 func (c Config) Scope() Scope {
 	c = c.withDefaults()
-	return Scope{Device: c.Device, GuestLink: c.GuestLink, Uplink: c.Uplink, Prefix: c.Prefix, Pool: c.Pool}
+	return Scope{Device: c.Device, GuestLink: c.GuestLink, Uplink: c.Uplink, Prefix: c.Prefix, Pool: c.Pool, Pins: c.Pins}
 }
 
 func (c Config) withDefaults() Config {
@@ -126,6 +130,8 @@ func (c Config) check() error {
 		return refuse("pool", ErrPool, "want an IPv4 prefix between /8 and /29 without host bits, not %s", c.Pool)
 	case c.AllowPrivate && c.Prefix == nat64.WellKnown():
 		return refuse("NAT64 prefix", ErrPrefix, "%s must not represent private addresses (RFC 6052, section 3.1); choose one in %s to allow them", c.Prefix, nat64.LocalUse())
+	case !validPins(c.Pins):
+		return refuse("pins", ErrDevice, "want the whole path of a folder, not %q", c.Pins)
 	case c.Queues < 1 || c.Queues > 256:
 		return refuse("queues", ErrDevice, "want 1 to 256, not %d", c.Queues)
 	}

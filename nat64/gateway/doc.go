@@ -42,8 +42,7 @@
 //
 // # Limits
 //
-// Fragmented ICMP messages (a ping of more than the MTU) are not translated,
-// see package siit. The pool is the only limit to how many addresses one guest
+// The pool is the only limit to how many addresses one guest
 // can use.
 //
 // What can't be served is a *plan.Refusal that matches one of this package's

@@ -20,6 +20,8 @@ func setMTU(context.Context, string, int) error        { return unsupported() }
 func setUp(context.Context, string, bool) error        { return unsupported() }
 func addRoute(context.Context, string, Route) error    { return unsupported() }
 func removeRoute(context.Context, string, Route) error { return unsupported() }
+func attachFast(context.Context, State) error          { return unsupported() }
+func detachFast(context.Context, string) error         { return unsupported() }
 func setSysctl(context.Context, string, string) error  { return unsupported() }
 
 func unsupported() error { return fmt.Errorf("NAT64 gateway: %w", errors.ErrUnsupported) }

@@ -19,6 +19,7 @@ type Gateway struct {
 	table  *table
 	mapper *mapper
 	host   host
+	fast   fastSide
 	queues []*queue
 
 	// closers end the queues; closed once.
@@ -116,6 +117,7 @@ func (g *Gateway) keepTime(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			g.table.now.Store(now.Unix())
+			g.refollow()
 		}
 		if n%10 == 0 {
 			g.findSource()
@@ -131,6 +133,7 @@ func (g *Gateway) Close() error {
 			errs = append(errs, fmt.Errorf("close %s: %w", g.config.Device, err))
 		}
 	}
+	errs = append(errs, g.fast.close())
 	if err := g.host.Close(); err != nil {
 		errs = append(errs, err)
 	}
@@ -139,7 +142,13 @@ func (g *Gateway) Close() error {
 
 // Stats returns the counts so far. It may be called at any time.
 func (g *Gateway) Stats() Stats {
-	s := Stats{Mappings: g.table.count(), Capacity: int(g.table.slots)}
+	s := Stats{Path: PathPortable, FastPathError: g.fast.why(), Mappings: g.table.count(), Capacity: int(g.table.slots)}
+	g.fast.mu.Lock()
+	s.addFast(g.fast.past.Fast)
+	g.fast.mu.Unlock()
+	if f := g.table.attached(); f != nil {
+		f.addTo(&s)
+	}
 	for _, q := range g.queues {
 		q.counts.addTo(&s)
 	}
@@ -151,7 +160,7 @@ func (g *Gateway) Mapped(guest netip.Addr) (netip.Addr, bool) {
 	g.table.mu.RLock()
 	defer g.table.mu.RUnlock()
 	if m := g.table.guests[guest]; m != nil {
-		return m.pool, true
+		return m.Pool, true
 	}
 	return netip.Addr{}, false
 }

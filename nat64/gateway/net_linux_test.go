@@ -259,7 +259,7 @@ func icmp6(t *testing.T, ns *netns.NS, dst string, size int, wait time.Duration)
 		if _, err := c.WriteTo(b, &net.IPAddr{IP: net.ParseIP(dst)}); err != nil {
 			return fmt.Errorf("ping %s: %w", dst, err)
 		}
-		buf := make([]byte, 2000)
+		buf := make([]byte, 20000)
 		c.SetReadDeadline(time.Now().Add(wait))
 		for {
 			k, peer, err := c.ReadFrom(buf)

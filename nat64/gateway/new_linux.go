@@ -55,6 +55,16 @@ func New(cfg Config) (*Gateway, error) {
 		g.Close()
 		return nil, fmt.Errorf("start gateway: %w", err)
 	}
+	if cfg.Pins != "" {
+		programs, err := cfg.openFast(h)
+		if err == nil {
+			err = g.follow(programs)
+		}
+		g.fast.set(programs, err)
+		if err != nil {
+			g.log.Warn("no fast path", "error", err)
+		}
+	}
 	g.start(time.Now())
 	return g, nil
 }

@@ -36,6 +36,9 @@ func Plan(from, to State) (plan.Plan, error) {
 			"put the gateway's rules in place (nftables table %s %s, %d rules, in one transaction)", to.Table.Family, to.Table.Name, n)
 	}
 
+	if text, do, ok := leavesFast(from, to); ok {
+		step(do, "%s", text)
+	}
 	// A device of another make can't be changed into the wanted one.
 	have := from.Link
 	if have != nil && (to.Link == nil || have.make() != to.Link.make()) {
@@ -94,6 +97,9 @@ func Plan(from, to State) (plan.Plan, error) {
 		}
 	}
 
+	if text, do, ok := entersFast(from, to, fresh); ok {
+		step(do, "%s", text)
+	}
 	if to.Table == nil && from.Table != nil {
 		step(func(ctx context.Context) error { return nft.Delete(ctx, nft.INet, TableName) },
 			"remove the gateway's rules (nftables table %s %s)", nft.INet, TableName)

@@ -18,6 +18,8 @@ type Scope struct {
 	Uplink    string       `json:"uplink"`
 	Prefix    nat64.Prefix `json:"prefix"`
 	Pool      netip.Prefix `json:"pool"`
+	// Pins is where the fast path is pinned, empty for none.
+	Pins string `json:"pins,omitempty"`
 }
 
 // State is what this package owns on a host, as wanted or as found. It marshals
@@ -33,6 +35,10 @@ type State struct {
 	Sysctls map[string]string `json:"sysctls,omitempty"`
 	// Table are the firewall rules, nil where there are none.
 	Table *nft.Table `json:"table,omitempty"`
+	// Fast is the fast path, nil where there is none.
+	Fast *Fast `json:"fast,omitempty"`
+	// NoFast says why there can be none; only captured.
+	NoFast string `json:"no_fast,omitempty"`
 	// InUse are routes and addresses of others that overlap Pool or Prefix;
 	// only captured.
 	InUse []InUse `json:"in_use,omitempty"`
@@ -133,6 +139,7 @@ func (c Config) State(there State) (State, error) {
 			forwarding4(c.Uplink):    "1",
 		},
 		Table: table,
+		Fast:  c.fast(there),
 	}, nil
 }
 

@@ -16,8 +16,7 @@ const reuseAfter = 10 * time.Minute
 
 // mapping joins a guest's address to one of the pool's.
 type mapping struct {
-	guest netip.Addr
-	pool  netip.Addr
+	Mapping
 	// last is when a packet used it, in seconds of the table's clock.
 	last   atomic.Int64
 	pinned bool
@@ -36,6 +35,7 @@ type table struct {
 	onReuse func(pool netip.Addr)
 
 	mu     sync.RWMutex
+	second second // nil without one
 	guests map[netip.Addr]*mapping
 	owners map[uint32]*mapping // by slot
 	// searched is the second in which the idlest mapping was last looked for.
@@ -81,7 +81,7 @@ func (t *table) lookup4(guest netip.Addr) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	t.touch(m)
-	return m.pool, true
+	return m.Pool, true
 }
 
 // lookup6 returns the guest behind a pool address.
@@ -94,7 +94,7 @@ func (t *table) lookup6(pool netip.Addr) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	t.touch(m)
-	return m.guest, true
+	return m.Guest, true
 }
 
 func (t *table) touch(m *mapping) {
@@ -114,16 +114,19 @@ func (t *table) assign(guest netip.Addr, pin bool) (pool netip.Addr, ok bool) {
 	defer t.mu.Unlock()
 	if m := t.guests[guest]; m != nil {
 		m.pinned = m.pinned || pin
-		return m.pool, true
+		return m.Pool, true
 	}
 	slot, ok := t.place(guest)
 	if !ok {
 		return netip.Addr{}, false
 	}
-	m := &mapping{guest: guest, pool: t.addr(slot + firstSlot), pinned: pin}
+	m := &mapping{Mapping: Mapping{guest, t.addr(slot + firstSlot)}, pinned: pin}
 	m.last.Store(t.now.Load())
 	t.guests[guest], t.owners[slot] = m, m
-	return m.pool, true
+	if t.second != nil {
+		t.second.mapped(m.Mapping)
+	}
+	return m.Pool, true
 }
 
 // place finds a slot: the one the guest's address names, the next free one, or
@@ -155,10 +158,13 @@ func (t *table) place(guest netip.Addr) (uint32, bool) {
 	if oldest == nil || now-oldest.last.Load() < int64(reuseAfter/time.Second) {
 		return 0, false
 	}
-	if t.onReuse != nil {
-		t.onReuse(oldest.pool)
+	if t.second != nil {
+		t.second.unmapped(oldest.Mapping)
 	}
-	delete(t.guests, oldest.guest)
+	if t.onReuse != nil {
+		t.onReuse(oldest.Pool)
+	}
+	delete(t.guests, oldest.Guest)
 	delete(t.owners, at)
 	return at, true
 }

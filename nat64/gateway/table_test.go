@@ -70,8 +70,8 @@ func TestTable(t *testing.T) {
 	// Guests 0 and 5 are idle; 0 keeps its address for good.
 	was, _ := tab.guests[guestN(5)]
 	a, ok := tab.assign(guestN(100), false)
-	if !ok || a != was.pool || !slices.Equal(forgotten, []netip.Addr{a}) {
-		t.Errorf("got %s %v, forgot %v, want %s", a, ok, forgotten, was.pool)
+	if !ok || a != was.Pool || !slices.Equal(forgotten, []netip.Addr{a}) {
+		t.Errorf("got %s %v, forgot %v, want %s", a, ok, forgotten, was.Pool)
 	}
 	if _, ok := tab.lookup4(guestN(5)); ok {
 		t.Error("two guests for one address")

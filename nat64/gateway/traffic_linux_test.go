@@ -120,7 +120,7 @@ func TestTraffic(t *testing.T) {
 		})
 	}
 
-	for _, size := range []int{0, 56, 57, 1432} {
+	for _, size := range []int{0, 56, 57, 1432, 1433, 10000} {
 		from, m := icmp6(t, n.guest, testWeb6, size, 5*time.Second)
 		if m == nil || m.Type != ipv6.ICMPTypeEchoReply || from != netip.MustParseAddr(testWeb6) || len(m.Body.(*icmp.Echo).Data) != size {
 			t.Errorf("ping with %d octets: %s %+v", size, from, m)

@@ -1,0 +1,49 @@
+package gateway
+
+import "net/netip"
+
+// Mapping joins a guest's IPv6 address to the address of the pool that stands
+// for it.
+type Mapping struct {
+	Guest netip.Addr `json:"guest"`
+	Pool  netip.Addr `json:"pool"`
+}
+
+// second is another translator on the same device, with a copy of the mappings
+// that it can't change: the table here decides. Its methods are called by one
+// goroutine at a time, with the table locked, so they must be quick and must
+// not call back into the table.
+type second interface {
+	// mapped is told of a mapping before its first packet is translated, once
+	// for each that is there when the second translator is attached.
+	mapped(Mapping)
+	// unmapped is told before a pool address changes hands. When it returns, no
+	// packet is translated by that mapping any more.
+	unmapped(Mapping)
+	// lastUsed returns the second of the Unix time at which the copy was last
+	// used, 0 for never. It is asked for what looks idle to the table, as
+	// packets on the other path don't come by here.
+	lastUsed(Mapping) int64
+	// addTo adds its counts, and says which path is on.
+	addTo(*Stats)
+}
+
+// attach makes s the table's second translator, and tells it of all mappings
+// that there are; nil detaches.
+func (t *table) attach(s second) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.second = s
+	if s == nil {
+		return
+	}
+	for _, m := range t.guests {
+		s.mapped(m.Mapping)
+	}
+}
+
+func (t *table) attached() second {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.second
+}
