@@ -90,6 +90,7 @@ func TestImportsGoDownwards(t *testing.T) {
 		"bridge/handover": {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
 		"macrewrite":      {"plan", "slaac", "internal/nft"},
 		"ra":              {"slaac", "internal/netns"},
+		"ra/raprom":       {"ra", "slaac", "internal/netns"},
 		"nat64":           {},
 		"nat64/siit":      {"nat64"},
 		"nat64/gateway":   {"plan", "slaac", "nat64", "nat64/siit", "internal/nft", "internal/netns", "internal/sysctl"},

@@ -125,7 +125,7 @@ func signalContext() (ctx context.Context, stop func(), caught func() syscall.Si
 	signal.Ignore(syscall.SIGHUP)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	ch := make(chan os.Signal, 1)
-	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM, restartSignal)
 	done := make(chan struct{})
 	go func() {
 		select {

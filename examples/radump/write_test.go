@@ -26,7 +26,7 @@ func TestWrite(t *testing.T) {
 		CaptivePortal: ndp.Unrestricted,
 		Managed:       true,
 	}
-	messages, err := full.Messages(ra.Link{MTU: 1500, MAC: mac, Forwarding: true})
+	messages, err := full.Messages(ra.Link{MTU: 1500, MAC: mac, Forwarding: true}, ra.State{}, time.Unix(0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
