@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 
@@ -22,6 +24,52 @@ type advertiser struct {
 // routes and name servers because the next run is about to begin. In a unit it is
 // RestartKillSignal=.
 const restartSignal = syscall.SIGUSR2
+
+// reloadSignal has run read the file again for what it may change while it
+// serves, which is what the advertiser says. In a unit it is ExecReload=.
+const reloadSignal = syscall.SIGUSR1
+
+// reloader reads the file again when it is told to.
+type reloader struct {
+	host host
+	adv  *advertiser
+	log  *slog.Logger
+}
+
+// Run waits for the signal until ctx ends.
+func (r *reloader) Run(ctx context.Context) error {
+	ch := make(chan os.Signal, 1)
+	signal.Notify(ch, reloadSignal)
+	defer signal.Stop(ch)
+	for {
+		select {
+		case <-ch:
+			if err := r.reload(ctx); err != nil {
+				r.log.Error("the file was read again and changes nothing", "error", err)
+				continue
+			}
+			r.log.Info("the file was read again")
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// reload refuses what wants more than another advertisement.
+func (r *reloader) reload(ctx context.Context) error {
+	c, err := loadConfig(r.host.config.path)
+	if err != nil {
+		return err
+	}
+	ch, err := prepare(ctx, c)
+	if err != nil {
+		return err
+	}
+	if !sameServices(r.host, ch.host) {
+		return errors.New("its addresses, guests or settings are others now; use fullhost apply, or start run again")
+	}
+	return r.adv.advertise(ch.host)
+}
 
 func newAdvertiser(h host, log *slog.Logger) (*advertiser, error) {
 	up, err := ra.NewDefaultRoute()

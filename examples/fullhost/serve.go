@@ -147,6 +147,9 @@ func (h host) services(log *slog.Logger) (list []namedService, err error) {
 	if err := add("router advertisements", adv, err); err != nil {
 		return nil, err
 	}
+	if err := add("reloading", &reloader{h, adv, log}, nil); err != nil {
+		return nil, err
+	}
 	if h.config.Metrics.IsValid() {
 		export, err := newExporter(h.config.Metrics, log)
 		if err == nil {
