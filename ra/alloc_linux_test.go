@@ -5,10 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/sixhost/sixhost/internal/nstest"
-	"github.com/sixhost/sixhost/slaac"
 )
 
 // From the solicitation in the socket to the answer in the kernel nothing is
@@ -25,18 +22,7 @@ func TestAnswersDontAllocate(t *testing.T) {
 		return err
 	})
 	defer s.Close()
-	var guest conn
-	nstest.Do(t, n.guest, func() error {
-		l, err := netlink.LinkByName(guestLink)
-		if err != nil {
-			return err
-		}
-		if guest, err = newConn(typeAdvertisement); err != nil {
-			return err
-		}
-		return guest.attach(Link{Index: l.Attrs().Index, Address: slaac.LinkLocal(n.guestMAC)})
-	})
-	defer guest.close()
+	guest := n.guestSocket(t)
 	s.changed.Store(true)
 	s.begin(time.Now())
 	s.work(time.Now())

@@ -37,6 +37,9 @@ type rawConn struct {
 
 var _ conn = &rawConn{}
 
+// receiveBuffer is in octets of the kernel's memory, about one KiB a message.
+const receiveBuffer = 1 << 20
+
 // newConn opens a socket that hears one ICMPv6 type once it is attached. The
 // kernel computes the checksum of what is sent and drops what arrives with a
 // wrong one, as it does on every raw ICMPv6 socket (RFC 3542, section 3.1).
@@ -64,6 +67,14 @@ func newConn(kind byte) (conn, error) {
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, o.option, o.value); err != nil {
 			c.f.Close()
 			return nil, fmt.Errorf("set IPv6 socket option %d to %d: %w", o.option, o.value, err)
+		}
+	}
+	// Room for what all guests of a full bridge ask at once; what is more is lost,
+	// and asked again. Only some may go beyond the system's limit.
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer); err != nil {
+			c.f.Close()
+			return nil, fmt.Errorf("set receive buffer: %w", err)
 		}
 	}
 	if c.raw, err = c.f.SyscallConn(); err != nil {
