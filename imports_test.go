@@ -98,6 +98,7 @@ func TestImportsGoDownwards(t *testing.T) {
 		"proxy":                  {"plan", "internal/limit", "internal/netns"},
 		"guest":                  {"slaac"},
 		"persist":                {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
+		"ra/raprom":              {"ra", "slaac", "internal/netns"},
 
 		"plan/rollback/health": {},
 	}

@@ -85,9 +85,15 @@ type Config struct {
 	// once; a host that is the only router there can do with Zero.
 	SolicitedDelay time.Duration
 
-	// KeepOnStop leaves out the final advertisement, so that guests keep their
-	// routes and name servers across a restart of the program.
-	KeepOnStop bool
+	// StateFile is where the server keeps what guests were told, so that what a
+	// later Config leaves out is taken back also after a restart ([State]). It is
+	// written when that changes, and at the end. Where the guests are to be spared
+	// a reboot's forgetting too, it is not below /run. "" keeps it in memory only.
+	StateFile string
+	// Uplink tells whether the host has a way for what guests send; while it has
+	// none the router lifetime is 0. Nil means that it always has.
+	// [NewDefaultRoute] makes one that asks the kernel. The server doesn't close it.
+	Uplink Uplink
 
 	// Logger is told of changes of the link and of failures; nil discards.
 	Logger *slog.Logger
@@ -106,6 +112,11 @@ type Prefix struct {
 	// Preferred and Valid lifetimes; default 2700 s and 5400 s (RFC 9096,
 	// section 3.4).
 	Preferred, Valid time.Duration
+	// PreferredUntil and ValidUntil are dates beyond which the prefix is not to
+	// be used: the lifetimes count down to them (RFC 4861, section 6.2.1) from the
+	// date's distance or from Preferred and Valid, whichever is less. The zero
+	// time is no date.
+	PreferredUntil, ValidUntil time.Time
 }
 
 // RDNSS is a recursive name server option (RFC 8106, section 5.1).
@@ -215,6 +226,23 @@ func (c Config) effective() Config {
 		return r
 	})
 	return c
+}
+
+// countedDown takes dates into account, in an effective Config.
+func (c Config) countedDown(now time.Time) Config {
+	c.Prefixes = mapped(c.Prefixes, func(p Prefix) Prefix {
+		p.Valid = countDown(p.Valid, p.ValidUntil, now)
+		p.Preferred = min(countDown(p.Preferred, p.PreferredUntil, now), p.Valid)
+		return p
+	})
+	return c
+}
+
+func countDown(d time.Duration, until, now time.Time) time.Duration {
+	if until.IsZero() {
+		return d
+	}
+	return min(d, max(0, until.Sub(now).Truncate(time.Second)))
 }
 
 func orDefault(d, def time.Duration) time.Duration {

@@ -21,7 +21,12 @@ type rawConn struct {
 
 	index int // attached to, or 0
 	group unix.IPv6Mreq
-	oob   []byte // control message of everything sent
+
+	// What sends and receives, made once: neither allocates for a message.
+	out, in exchange
+	outOOB  int // length of the control message of everything sent
+	write   func(fd uintptr)
+	read    func(fd uintptr) bool
 
 	// armed is the read deadline that is set, if it is known. woken is set
 	// before the deadline is moved into the past.
@@ -31,6 +36,9 @@ type rawConn struct {
 }
 
 var _ conn = &rawConn{}
+
+// receiveBuffer is in octets of the kernel's memory, about one KiB a message.
+const receiveBuffer = 1 << 20
 
 // newConn opens a socket that hears one ICMPv6 type once it is attached. The
 // kernel computes the checksum of what is sent and drops what arrives with a
@@ -61,9 +69,23 @@ func newConn(kind byte) (conn, error) {
 			return nil, fmt.Errorf("set IPv6 socket option %d to %d: %w", o.option, o.value, err)
 		}
 	}
+	// Room for what all guests of a full bridge ask at once; what is more is lost,
+	// and asked again. Only some may go beyond the system's limit.
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer); err != nil {
+			c.f.Close()
+			return nil, fmt.Errorf("set receive buffer: %w", err)
+		}
+	}
 	if c.raw, err = c.f.SyscallConn(); err != nil {
 		c.f.Close()
 		return nil, fmt.Errorf("use raw ICMPv6 socket: %w", err)
+	}
+	c.write = func(fd uintptr) { c.out.do(unix.SYS_SENDMSG, fd, unix.MSG_DONTWAIT) }
+	c.read = func(fd uintptr) bool {
+		c.in.prepare(len(c.in.oob))
+		c.in.do(unix.SYS_RECVMSG, fd, 0)
+		return c.in.errno != unix.EAGAIN
 	}
 	return c, nil
 }
@@ -105,9 +127,9 @@ func (c *rawConn) attach(l Link) error {
 			c.group = group
 		}
 		c.index = l.Index
-		c.oob = nil
+		c.outOOB = 0
 		if l.Address.IsValid() {
-			c.oob = unix.PktInfo6(&unix.Inet6Pktinfo{Addr: l.Address.As16(), Ifindex: uint32(l.Index)})
+			c.outOOB = copy(c.out.oob[:], unix.PktInfo6(&unix.Inet6Pktinfo{Addr: l.Address.As16(), Ifindex: uint32(l.Index)}))
 		}
 		if err := c.filter(fd, true); err != nil {
 			return fmt.Errorf("set ICMPv6 filter: %w", err)
@@ -132,13 +154,18 @@ func (c *rawConn) detach() {
 }
 
 func (c *rawConn) send(b []byte, to netip.Addr) error {
-	sa := unix.SockaddrInet6{ZoneId: uint32(c.index), Addr: to.As16()}
-	return c.control(func(fd int) error {
-		if err := unix.Sendmsg(fd, b, c.oob, &sa, unix.MSG_DONTWAIT); err != nil {
-			return fmt.Errorf("send to %s on interface %d: %w", to, c.index, err)
-		}
-		return nil
-	})
+	c.out.b = b
+	c.out.addr = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: to.As16(), Scope_id: uint32(c.index)}
+	c.out.prepare(c.outOOB)
+	err := c.raw.Control(c.write)
+	c.out.b = nil
+	if err == nil && c.out.errno != 0 {
+		err = c.out.errno
+	}
+	if err != nil {
+		return fmt.Errorf("send to %s on interface %d: %w", to, c.index, err)
+	}
+	return nil
 }
 
 func (c *rawConn) receive(b []byte, until time.Time) (packet, error) {
@@ -152,12 +179,9 @@ func (c *rawConn) receive(b []byte, until time.Time) (packet, error) {
 		c.known = false
 		return packet{}, errIdle
 	}
-	var p packet
-	var rerr error
-	err := c.raw.Read(func(fd uintptr) bool {
-		p, rerr = recvmsg(int(fd), b)
-		return !errors.Is(rerr, unix.EAGAIN)
-	})
+	c.in.b = b
+	err := c.raw.Read(c.read)
+	c.in.b = nil
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.woken.Store(false)
@@ -165,47 +189,12 @@ func (c *rawConn) receive(b []byte, until time.Time) (packet, error) {
 		return packet{}, errIdle
 	case err != nil:
 		return packet{}, fmt.Errorf("wait for ICMPv6 message: %w", err)
-	case errors.Is(rerr, unix.EINTR):
+	case c.in.errno == unix.EINTR:
 		return packet{}, errIdle
-	case rerr != nil:
-		return packet{}, fmt.Errorf("receive ICMPv6 message: %w", rerr)
+	case c.in.errno != 0:
+		return packet{}, fmt.Errorf("receive ICMPv6 message: %w", c.in.errno)
 	}
-	return p, nil
-}
-
-func recvmsg(fd int, b []byte) (packet, error) {
-	var oob [256]byte
-	n, oobn, flags, sa, err := unix.Recvmsg(fd, b, oob[:], 0)
-	if err != nil {
-		return packet{}, err
-	}
-	p := packet{n: n, hopLimit: -1, truncated: flags&unix.MSG_TRUNC != 0}
-	if from, ok := sa.(*unix.SockaddrInet6); ok {
-		p.from = netip.AddrFrom16(from.Addr)
-	}
-	for rest := oob[:oobn]; len(rest) >= unix.SizeofCmsghdr; {
-		h, data, next, err := unix.ParseOneSocketControlMessage(rest)
-		if err != nil {
-			break
-		}
-		rest = next
-		if h.Level != unix.IPPROTO_IPV6 {
-			continue
-		}
-		switch h.Type {
-		case unix.IPV6_HOPLIMIT:
-			if len(data) >= 4 {
-				p.hopLimit = int(nativeInt32(data))
-			}
-		case unix.IPV6_PKTINFO:
-			if len(data) >= unix.SizeofInet6Pktinfo {
-				p.index = int(nativeInt32(data[16:]))
-			}
-		case unix.IPV6_RECVFRAGSIZE:
-			p.fragmented = true
-		}
-	}
-	return p, nil
+	return c.in.packet(), nil
 }
 
 func (c *rawConn) wake() {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"time"
 
 	"github.com/mdlayher/ndp"
 
@@ -24,7 +25,7 @@ func ExampleConfig_Messages() {
 	}
 	mac := slaac.MAC{0x90, 0x1b, 0x0e, 0x12, 0x34, 0x56}
 	link := ra.Link{Index: 2, MTU: 1500, MAC: mac, Address: slaac.LinkLocal(mac), Forwarding: true}
-	messages, err := cfg.Messages(link)
+	messages, err := cfg.Messages(link, ra.State{}, time.Now())
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -136,11 +136,10 @@ func (n *testNet) serve(t testing.TB, cfg Config) (s *Server, stop func()) {
 		s, err = New(cfg)
 		return err
 	})
-	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
+	go func() { done <- s.Run(context.Background()) }()
 	stop = sync.OnceFunc(func() {
-		cancel()
+		s.Handover() // a goodbye may take three seconds
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)
 		}
@@ -252,14 +251,12 @@ func kernelConfig() Config {
 	cfg := fullConfig()
 	cfg.Prefixes = cfg.Prefixes[:1]
 	cfg.SolicitedDelay = Zero
-	cfg.KeepOnStop = true // the goodbye may take three seconds
 	return cfg
 }
 
 func TestKernelGuest(t *testing.T) {
 	n := newTestNet(t)
 	cfg := kernelConfig()
-	cfg.KeepOnStop = false
 	s, stop := n.serve(t, cfg)
 	h := handle(t, n.guest)
 	n.guestUp(t, true)
@@ -285,6 +282,7 @@ func TestKernelGuest(t *testing.T) {
 	if mtu != "1500" {
 		t.Errorf("guest's IPv6 MTU is %s", mtu)
 	}
+	s.Stop()
 	stop()
 	eventually(t, 5*time.Second, func() string {
 		globals, gateways := guestState(h)
@@ -410,10 +408,10 @@ func TestKernelStopZeroes(t *testing.T) {
 	n := newTestNet(t)
 	n.quietGuest(t)
 	cfg := kernelConfig()
-	cfg.KeepOnStop = false
 	s, stop := n.serve(t, cfg)
 	<-s.Ready()
 	h := n.listen(t)
+	s.Stop()
 	stop()
 	eventually(t, 5*time.Second, func() string {
 		if len(h.list()) == 0 {
@@ -424,7 +422,7 @@ func TestKernelStopZeroes(t *testing.T) {
 	all := h.list()
 	want, err := func() ([][]byte, error) {
 		cfg.Interface = routerLink
-		ms, err := cfg.FinalMessages(Link{MTU: 1500, MAC: n.routerMAC, Forwarding: true})
+		ms, err := cfg.FinalMessages(Link{MTU: 1500, MAC: n.routerMAC, Forwarding: true}, State{}, clockStart())
 		if err != nil {
 			return nil, err
 		}

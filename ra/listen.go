@@ -76,11 +76,17 @@ func (l *Listener) Close() error { return l.conn.close() }
 // is called by the calling goroutine. Advertisements sent by this host are not
 // seen. Run closes the listener.
 func (l *Listener) Run(ctx context.Context, fn func(Received)) error {
+	return l.run(ctx, func() time.Time { return time.Time{} }, fn)
+}
+
+// run is Run with somebody to ask, before each wait, how long it may be; the
+// zero time is for ever.
+func (l *Listener) run(ctx context.Context, until func() time.Time, fn func(Received)) error {
 	defer l.conn.close()
 	defer context.AfterFunc(ctx, l.conn.wake)()
 	buf := make([]byte, longestMessage)
 	for ctx.Err() == nil {
-		p, err := l.conn.receive(buf, time.Time{})
+		p, err := l.conn.receive(buf, until())
 		if errors.Is(err, errIdle) {
 			continue
 		}

@@ -26,7 +26,13 @@ type Link struct {
 	// Forwarding reports whether the kernel forwards IPv6 packets that arrive
 	// on the interface.
 	Forwarding bool
+	// NoUplink: the host forwards, but has nowhere to forward to. It is no
+	// default router then, and still a router.
+	NoUplink bool
 }
+
+// leads reports whether the host is a default router on the link.
+func (l Link) leads() bool { return l.Forwarding && !l.NoUplink }
 
 const (
 	// headerLen is the length of an advertisement before its options: the
@@ -42,44 +48,38 @@ const (
 	twoHours = 2 * time.Hour
 )
 
-// Messages returns what the Config advertises on a link: one message, or
-// several of which each carries some of the options where one would exceed the
-// MTU (RFC 4861, section 6.2.3; RFC 6980 forbids fragments). The error is that
-// of [Config.Validate].
-func (c Config) Messages(l Link) ([]*ndp.RouterAdvertisement, error) {
+// Messages returns what the Config advertises on a link at a time: one message,
+// or several of which each carries some of the options where one would exceed
+// the MTU (RFC 4861, section 6.2.3; RFC 6980 forbids fragments). What the state
+// holds as withdrawn is taken back in them. The error is that of
+// [Config.Validate].
+func (c Config) Messages(l Link, s State, now time.Time) ([]*ndp.RouterAdvertisement, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	e := c.effective()
-	return e.split(l, e.header(l), e.options(l)), nil
+	return c.messages(l, s, now), nil
 }
 
-// FinalMessages returns what takes back all that [Config.Messages] said, for a
+func (c Config) messages(l Link, s State, now time.Time) []*ndp.RouterAdvertisement {
+	e := c.effective().countedDown(now).takeBack(s, now)
+	return e.split(l, e.header(l), e.options(l))
+}
+
+// FinalMessages returns what takes back all that hosts hold by the state, for a
 // router that ceases to be one (RFC 4861, section 6.2.5): lifetime 0 for the
 // router, name servers, domains, NAT64 prefixes and routes; prefixes are
-// deprecated and stay valid for two hours at most.
-func (c Config) FinalMessages(l Link) ([]*ndp.RouterAdvertisement, error) {
+// deprecated and stay valid for two hours at most. The error is that of
+// [Config.Validate].
+func (c Config) FinalMessages(l Link, s State, now time.Time) ([]*ndp.RouterAdvertisement, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	e := c.effective()
 	e.RouterLifetime = 0
-	for i := range e.Prefixes {
-		e.Prefixes[i].Preferred = 0
-		e.Prefixes[i].Valid = min(e.Prefixes[i].Valid, twoHours)
-	}
-	for i := range e.RDNSS {
-		e.RDNSS[i].Lifetime = 0
-	}
-	for i := range e.DNSSL {
-		e.DNSSL[i].Lifetime = 0
-	}
-	for i := range e.PREF64 {
-		e.PREF64[i].Lifetime = 0
-	}
-	for i := range e.Routes {
-		e.Routes[i].Lifetime = 0
-	}
+	// What is configured but not in the state may have been said all the same.
+	s = c.State(s, now).Withdraw(now)
+	e.Prefixes, e.RDNSS, e.DNSSL, e.PREF64, e.Routes = nil, nil, nil, nil, nil
+	e = e.takeBack(s, now)
 	return e.split(l, e.header(l), e.options(l)), nil
 }
 
@@ -95,7 +95,7 @@ func (c Config) header(l Link) ndp.RouterAdvertisement {
 		ReachableTime:             c.ReachableTime,
 		RetransmitTimer:           c.RetransTimer,
 	}
-	if !l.Forwarding {
+	if !l.leads() {
 		// What does not forward is no default router (RFC 4861, section 6.2.5).
 		h.RouterLifetime = 0
 	}
@@ -126,8 +126,8 @@ func (c Config) options(l Link) []ndp.Option {
 	}
 	for _, r := range c.Routes {
 		lifetime := r.Lifetime
-		if !l.Forwarding {
-			lifetime = 0 // the default route may be one of them
+		if !l.Forwarding || r.Prefix.Bits() == 0 && l.NoUplink {
+			lifetime = 0 // it is the default route, or none leads anywhere
 		}
 		o = append(o, &ndp.RouteInformation{
 			PrefixLength:  uint8(r.Prefix.Bits()),

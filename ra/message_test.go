@@ -78,7 +78,7 @@ func TestMessagesWire(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			ms, err := tt.cfg.Messages(tt.link)
+			ms, err := tt.cfg.Messages(tt.link, State{}, clockStart())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +123,7 @@ func TestPREF64Wire(t *testing.T) {
 		{"2001:db8::/32", 65528 * time.Second, "2602fffd 20010db80000000000000000"},
 	} {
 		cfg := Config{Interface: "br0", NoSourceLLA: true, PREF64: []PREF64{{Prefix: netip.MustParsePrefix(tt.prefix), Lifetime: tt.lifetime}}}
-		ms, err := cfg.Messages(testLink())
+		ms, err := cfg.Messages(testLink(), State{}, clockStart())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +149,7 @@ func TestLifetimesFollowIntervals(t *testing.T) {
 	} {
 		cfg := fullConfig()
 		cfg.MaxInterval = tt.max
-		ms, err := cfg.Messages(testLink())
+		ms, err := cfg.Messages(testLink(), State{}, clockStart())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +178,7 @@ func TestLifetimesFollowIntervals(t *testing.T) {
 func TestFinalMessages(t *testing.T) {
 	cfg := fullConfig()
 	cfg.Prefixes = append(cfg.Prefixes, Prefix{Prefix: netip.MustParsePrefix("2001:db8:9::/64"), Preferred: Infinity, Valid: Infinity})
-	ms, err := cfg.FinalMessages(testLink())
+	ms, err := cfg.FinalMessages(testLink(), State{}, clockStart())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestFinalMessages(t *testing.T) {
 
 func TestMTUStaysWithinTheLink(t *testing.T) {
 	cfg := Config{Interface: "br0", MTU: 9000, NoSourceLLA: true}
-	ms, err := cfg.Messages(testLink())
+	ms, err := cfg.Messages(testLink(), State{}, clockStart())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestSplitByOption(t *testing.T) {
 	for _, mtu := range []int{1280, 1500, 9000, 65535} {
 		l := testLink()
 		l.MTU = mtu
-		ms, err := cfg.Messages(l)
+		ms, err := cfg.Messages(l, State{}, clockStart())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -291,8 +291,8 @@ func TestSplitByOption(t *testing.T) {
 
 func TestConfigIsLeftAlone(t *testing.T) {
 	cfg, want := fullConfig(), fullConfig()
-	for _, fn := range []func(Link) ([]*ndp.RouterAdvertisement, error){cfg.Messages, cfg.FinalMessages} {
-		if _, err := fn(testLink()); err != nil {
+	for _, fn := range []func(Link, State, time.Time) ([]*ndp.RouterAdvertisement, error){cfg.Messages, cfg.FinalMessages} {
+		if _, err := fn(testLink(), State{}, clockStart()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -176,7 +176,7 @@ func FuzzParseSolicitation(f *testing.F) {
 }
 
 func FuzzParse(f *testing.F) {
-	ms, err := fullConfig().Messages(testLink())
+	ms, err := fullConfig().Messages(testLink(), State{}, clockStart())
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package ra
 
 import (
-	"container/heap"
 	"net/netip"
 	"time"
 )
@@ -88,7 +87,7 @@ func (s *scheduler) solicited(now time.Time, from netip.Addr) (coalesced bool) {
 				s.waiting = make(map[netip.Addr]struct{})
 			}
 			s.waiting[from] = struct{}{}
-			heap.Push(&s.queue, answer{due: due, to: from})
+			s.queue.push(answer{due: due, to: from})
 			return false
 		}
 	}
@@ -125,7 +124,7 @@ func (s *scheduler) take(now time.Time) (action, bool) {
 		return action{multicast: true}, true
 	}
 	if len(s.queue) > 0 && !s.queue[0].due.After(now) {
-		a := heap.Pop(&s.queue).(answer)
+		a := s.queue.pop()
 		delete(s.waiting, a.to)
 		return action{to: a.to}, true
 	}
@@ -172,16 +171,42 @@ type answer struct {
 	to  netip.Addr
 }
 
-// answers is a heap by due.
+// answers is a heap by due. Package container/heap would allocate for every one
+// put in and taken out.
 type answers []answer
 
-func (a answers) Len() int           { return len(a) }
-func (a answers) Less(i, j int) bool { return a[i].due.Before(a[j].due) }
-func (a answers) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
-func (a *answers) Push(x any)        { *a = append(*a, x.(answer)) }
-func (a *answers) Pop() any {
-	old := *a
-	last := old[len(old)-1]
-	*a = old[:len(old)-1]
-	return last
+func (q *answers) push(a answer) {
+	h := append(*q, a)
+	for i := len(h) - 1; i > 0; {
+		up := (i - 1) / 2
+		if !h[i].due.Before(h[up].due) {
+			break
+		}
+		h[i], h[up] = h[up], h[i]
+		i = up
+	}
+	*q = h
+}
+
+func (q *answers) pop() answer {
+	h := *q
+	first := h[0]
+	n := len(h) - 1
+	h[0] = h[n]
+	h = h[:n]
+	for i := 0; ; {
+		least := i
+		for down := 2*i + 1; down <= 2*i+2 && down < n; down++ {
+			if h[down].due.Before(h[least].due) {
+				least = down
+			}
+		}
+		if least == i {
+			break
+		}
+		h[i], h[least] = h[least], h[i]
+		i = least
+	}
+	*q = h
+	return first
 }

@@ -60,23 +60,38 @@ const (
 
 // Server advertises on one interface.
 type Server struct {
-	cfg     Config // as given
 	log     *slog.Logger
 	conn    conn
 	watch   watcher
-	rand    func(time.Duration) time.Duration
 	count   counters
 	ran     atomic.Bool
-	changed atomic.Bool // the watcher saw something
+	changed atomic.Bool // a watcher saw something
 	ready   chan struct{}
+
+	// ending ends by Stop and Handover, the context by end.
+	ending   context.Context
+	end      context.CancelFunc
+	once     sync.Once
+	handover atomic.Bool
+
+	// mu guards what follows. Run holds it but while it waits.
+	mu      sync.Mutex
+	cfg     Config // as given
 	isReady bool
+	running bool
+	over    bool
+	state   State
+	told    time.Time // when the last advertisement was sent
 
 	// What Run knows of the link.
 	attached bool
 	at       Link
 	frames   [][]byte // what is advertised there
+	counting bool     // frames change with the time
+	framesAt int64    // the second that they are for
 	why      string   // why it can't be used, as last logged
 	recheck  time.Time
+	lost     time.Time // since when there has been no uplink
 	sched    scheduler
 }
 
@@ -108,20 +123,28 @@ func New(cfg Config) (*Server, error) {
 }
 
 func newServer(cfg Config, c conn, w watcher, rnd func(time.Duration) time.Duration) *Server {
-	e := cfg.effective()
 	log := cfg.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{
-		cfg:   cfg,
+	s := &Server{
 		log:   log.With("interface", cfg.Interface),
 		conn:  c,
 		watch: w,
-		rand:  rnd,
 		ready: make(chan struct{}),
-		sched: scheduler{min: e.MinInterval, max: e.MaxInterval, delay: e.SolicitedDelay, rand: rnd},
 	}
+	s.ending, s.end = context.WithCancel(context.Background())
+	s.sched.rand = rnd
+	if cfg.StateFile != "" {
+		var err error
+		if s.state, err = LoadState(cfg.StateFile); err != nil {
+			// Worse than to forget is not to advertise.
+			s.count.stateErrors.Add(1)
+			s.log.Warn("what guests were told before is not known", "err", err)
+		}
+	}
+	s.use(cfg)
+	return s
 }
 
 func uniform(d time.Duration) time.Duration {
@@ -139,23 +162,46 @@ func (s *Server) Stats() Stats { return s.count.read() }
 
 // Close releases the sockets of a server that is not run.
 func (s *Server) Close() error {
+	s.end()
 	return errors.Join(s.conn.close(), s.watch.close())
 }
 
-// Run advertises until ctx ends, and returns nil then. Trouble with the link
-// or the socket is logged and waited out; an error is returned only where the
-// server was run or closed before.
+// Stop ends [Server.Run] for good, as does the end of its context: the host
+// ceases to be a router here and guests are told so.
+func (s *Server) Stop() { s.once.Do(s.end) }
+
+// Handover ends [Server.Run] without a word to the guests, who keep their
+// routes and name servers, because another server is about to go on: this
+// program's next start, or its next version. What that one leaves out it takes
+// back, if both have the same [Config.StateFile]. The first of Stop and Handover
+// counts.
+func (s *Server) Handover() {
+	s.once.Do(func() {
+		s.handover.Store(true)
+		s.end()
+	})
+}
+
+// Run advertises until ctx ends or [Server.Stop] or [Server.Handover] is called,
+// and returns nil then. Trouble with the link or the socket is logged and waited
+// out; an error is returned only where the server was run or closed before.
 //
-// Unless [Config.KeepOnStop] is set, the end of ctx sends the messages of
-// [Config.FinalMessages] before Run returns, up to three seconds later because
-// RFC 4861, section 6.2.6, demands that between multicast advertisements.
+// Unless the end is a Handover, the messages of [Config.FinalMessages] are sent
+// before Run returns, up to three seconds later because RFC 4861, section 6.2.6,
+// demands that between multicast advertisements.
 func (s *Server) Run(ctx context.Context) error {
 	if !s.ran.CompareAndSwap(false, true) {
 		return errors.New("run router advertisement server: it ran before")
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ending, cancel)()
 	var watching sync.WaitGroup
 	ended, end := context.WithCancel(context.Background())
 	watching.Go(func() { s.watchLink(ended) })
+	if up := s.cfg.Uplink; up != nil {
+		watching.Go(func() { s.watchUplink(ended, up) })
+	}
 	defer func() {
 		end()
 		s.watch.close()
@@ -165,18 +211,11 @@ func (s *Server) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, s.conn.wake)()
 
 	s.changed.Store(true)
+	s.begin(time.Now())
 	buf := make([]byte, longestMessage)
 	failures := 0
 	for ctx.Err() == nil {
-		now := time.Now()
-		if s.changed.Swap(false) || !s.recheck.After(now) {
-			s.refresh(now)
-		}
-		s.sendDue(now)
-		until := s.recheck
-		if due := s.sched.due(); !due.IsZero() && due.Before(until) {
-			until = due
-		}
+		until := s.work(time.Now())
 		p, err := s.conn.receive(buf, until)
 		switch {
 		case err == nil:
@@ -194,8 +233,31 @@ func (s *Server) Run(ctx context.Context) error {
 			pause(ctx, time.Now().Add(min(time.Millisecond<<min(failures, 10), time.Second)), until)
 		}
 	}
-	s.sayGoodbye()
+	s.finish()
 	return nil
+}
+
+// begin takes up what guests hold from before.
+func (s *Server) begin(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running = true
+	s.remember(s.cfg.State(s.state, now))
+}
+
+// work does what is due and returns when there is more.
+func (s *Server) work(now time.Time) (until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changed.Swap(false) || !s.recheck.After(now) {
+		s.refresh(now)
+	}
+	s.sendDue(now)
+	until = s.recheck
+	if due := s.sched.due(); !due.IsZero() && due.Before(until) {
+		until = due
+	}
+	return until
 }
 
 // pause waits until the earlier of two times, or until ctx ends.
@@ -230,11 +292,13 @@ func (s *Server) watchLink(ended context.Context) {
 // refresh looks at the link and begins, ends or changes what is advertised.
 func (s *Server) refresh(now time.Time) {
 	s.recheck = now.Add(recheckEvery)
+	s.forget(now)
 	l, err := s.watch.link()
 	if err != nil {
 		s.lose(err)
 		return
 	}
+	l.NoUplink = s.noUplink(now)
 	if s.attached && l == s.at {
 		return
 	}
@@ -246,24 +310,41 @@ func (s *Server) refresh(now time.Time) {
 			return
 		}
 	}
-	messages, err := s.cfg.Messages(l)
-	if err == nil {
-		s.frames, err = marshalAll(messages)
-	}
-	if err != nil {
+	s.attached, s.at, s.why = true, l, ""
+	if err := s.render(now); err != nil {
 		s.lose(err)
 		return
 	}
 	s.count.linkChanges.Add(1)
-	s.log.Info("advertising", "index", l.Index, "mac", l.MAC, "address", l.Address, "mtu", l.MTU, "forwarding", l.Forwarding, "messages", len(s.frames))
+	s.log.Info("advertising", "index", l.Index, "mac", l.MAC, "address", l.Address, "mtu", l.MTU,
+		"forwarding", l.Forwarding, "uplink", !l.NoUplink, "messages", len(s.frames))
 	if !l.Forwarding && s.cfg.RouterLifetime != Zero {
 		s.log.Warn("the interface doesn't forward IPv6: router lifetime is 0")
+	}
+	if l.NoUplink && s.cfg.RouterLifetime != Zero {
+		s.log.Warn("the host has no default route: router lifetime is 0")
 	}
 	if s.cfg.MTU > l.MTU {
 		s.log.Warn("MTU is above that of the interface", "configured", s.cfg.MTU, "advertised", l.MTU)
 	}
-	s.attached, s.at, s.why = true, l, ""
 	s.sched.start(now)
+}
+
+// render makes the frames for a time.
+func (s *Server) render(now time.Time) error {
+	messages := s.cfg.messages(s.at, s.state, now)
+	frames, err := marshalAll(messages)
+	if err != nil {
+		return err
+	}
+	s.count.defaultRouter.Store(0)
+	if messages[0].RouterLifetime > 0 {
+		s.count.defaultRouter.Store(1)
+	}
+	s.count.withdrawn.Store(uint64(len(s.state.withdrawn(now))))
+	s.frames, s.framesAt = frames, now.Unix()
+	s.counting = s.cfg.countsDown(s.state, now)
+	return nil
 }
 
 // lose ends advertising until the link is there.
@@ -272,6 +353,7 @@ func (s *Server) lose(err error) {
 		s.count.linkLosses.Add(1)
 		s.conn.detach()
 		s.attached = false
+		s.count.defaultRouter.Store(0)
 		s.sched.stop()
 	}
 	if why := err.Error(); why != s.why {
@@ -288,6 +370,11 @@ func (s *Server) sendDue(now time.Time) {
 		a, ok := s.sched.take(now)
 		if !ok {
 			return
+		}
+		if s.counting && now.Unix() != s.framesAt {
+			if err := s.render(now); err != nil {
+				s.log.Warn("can't count lifetimes down", "err", err)
+			}
 		}
 		if !a.multicast {
 			if err := s.send(s.frames, a.to); err != nil {
@@ -320,17 +407,22 @@ func (s *Server) send(frames [][]byte, to netip.Addr) error {
 			return err
 		}
 	}
+	s.told = time.Now()
 	return nil
 }
 
 // receive handles one message from the link.
 func (s *Server) receive(now time.Time, p packet, buf []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !s.attached || p.index != s.at.Index {
 		return // from before the last attach
 	}
 	if err := checkSolicitation(p, buf); err != nil {
 		s.count.discarded(err)
-		s.log.Debug("solicitation discarded", "from", p.from, "err", err)
+		if s.log.Enabled(context.Background(), slog.LevelDebug) {
+			s.log.Debug("solicitation discarded", "from", p.from, "err", err)
+		}
 		return
 	}
 	if p.from == s.at.Address {
@@ -372,23 +464,36 @@ func (s *Server) reachable(a netip.Addr) bool {
 	return false
 }
 
-// sayGoodbye sends the last advertisements.
-func (s *Server) sayGoodbye() {
-	if s.cfg.KeepOnStop || !s.attached {
+// finish ends advertising, for good or until the next server takes over.
+func (s *Server) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	s.count.defaultRouter.Store(0)
+	if s.handover.Load() {
+		s.state.Told = s.told.Round(0)
+		s.save()
+		s.log.Info("ended; guests keep what they were told")
 		return
 	}
-	messages, err := s.cfg.FinalMessages(s.at)
+	if s.attached {
+		time.Sleep(time.Until(s.sched.final(time.Now())))
+	}
+	now := time.Now()
+	messages, err := s.cfg.FinalMessages(s.at, s.state, now)
+	s.state = s.state.Withdraw(now)
+	s.save()
+	if !s.attached {
+		return
+	}
+	var frames [][]byte
+	if err == nil {
+		frames, err = marshalAll(messages)
+	}
+	if err == nil {
+		err = s.send(frames, allNodes())
+	}
 	if err != nil {
-		s.log.Warn("can't say goodbye", "err", err)
-		return
-	}
-	frames, err := marshalAll(messages)
-	if err != nil {
-		s.log.Warn("can't say goodbye", "err", err)
-		return
-	}
-	time.Sleep(time.Until(s.sched.final(time.Now())))
-	if err := s.send(frames, allNodes()); err != nil {
 		s.log.Warn("can't say goodbye", "err", err)
 		return
 	}

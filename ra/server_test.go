@@ -266,16 +266,18 @@ func TestForwardingOffMeansNoDefaultRouter(t *testing.T) {
 
 func TestStop(t *testing.T) {
 	for _, keep := range []bool{false, true} {
-		cfg := fullConfig()
-		cfg.KeepOnStop = keep
-		bubble(t, cfg, func(f *fakeEdge, _ *Server, stop func()) {
+		bubble(t, fullConfig(), func(f *fakeEdge, s *Server, stop func()) {
 			time.Sleep(time.Second)
 			first := f.sent()
+			if keep {
+				s.Handover()
+				s.Stop() // too late
+			}
 			stop()
 			got := f.sent()
 			if keep {
 				if len(got) != 0 {
-					t.Errorf("KeepOnStop: sent %v", got)
+					t.Errorf("Handover: sent %v", got)
 				}
 				return
 			}

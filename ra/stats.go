@@ -20,13 +20,21 @@ type Stats struct {
 	// LinkChanges counts how often advertising began anew because the link had
 	// come or changed, LinkLosses how often it ended.
 	LinkChanges, LinkLosses uint64
+	// Updates counts the configurations that took another's place.
+	Updates uint64
+	// StateErrors are failures to read or write Config.StateFile.
+	StateErrors uint64
+	// DefaultRouter is 1 while the host advertises itself as a default router,
+	// and Withdrawn the number of things that are being taken back.
+	DefaultRouter, Withdrawn uint64
 }
 
 type counters struct {
 	solicitations, coalesced                                      atomic.Uint64
 	badHopLimit, fragmented, badSource, unspecifiedLLA, malformed atomic.Uint64
 	multicast, unicast, sendErrors, receiveErrors                 atomic.Uint64
-	linkChanges, linkLosses                                       atomic.Uint64
+	linkChanges, linkLosses, updates, stateErrors                 atomic.Uint64
+	defaultRouter, withdrawn                                      atomic.Uint64
 }
 
 func (c *counters) discarded(err error) {
@@ -59,5 +67,9 @@ func (c *counters) read() Stats {
 		ReceiveErrors:  c.receiveErrors.Load(),
 		LinkChanges:    c.linkChanges.Load(),
 		LinkLosses:     c.linkLosses.Load(),
+		Updates:        c.updates.Load(),
+		StateErrors:    c.stateErrors.Load(),
+		DefaultRouter:  c.defaultRouter.Load(),
+		Withdrawn:      c.withdrawn.Load(),
 	}
 }

@@ -51,9 +51,7 @@ func (c Config) Validate() error {
 			v.fail(field+".Servers", "names no server")
 		}
 		for j, a := range r.Servers {
-			if !a.Is6() || a.Is4In6() || a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
-				v.fail(fmt.Sprintf("%s.Servers[%d]", field, j), "%s can't be the IPv6 address of a name server, without zone", a)
-			}
+			v.server(fmt.Sprintf("%s.Servers[%d]", field, j), a)
 		}
 	}
 	for i, d := range e.DNSSL {
@@ -73,11 +71,7 @@ func (c Config) Validate() error {
 		field := fmt.Sprintf("PREF64[%d]", i)
 		v.within(field+".Lifetime", p.Lifetime, 0, longestPREF64)
 		v.prefix(field+".Prefix", p.Prefix)
-		switch p.Prefix.Bits() {
-		case 96, 64, 56, 48, 40, 32:
-		default:
-			v.fail(field+".Prefix", "%s must have length 96, 64, 56, 48, 40 or 32", p.Prefix)
-		}
+		v.pref64(field+".Prefix", p.Prefix)
 		v.once(field+".Prefix", seen, p.Prefix, i)
 	}
 	seen = make(map[netip.Prefix]int)
@@ -150,6 +144,21 @@ func (v *validator) prefix(field string, p netip.Prefix) {
 		v.fail(field, "%s is not an IPv6 prefix", p)
 	case p != p.Masked():
 		v.fail(field, "%s has bits set beyond its length; did you mean %s?", p, p.Masked())
+	}
+}
+
+// pref64 is RFC 8781's rule, section 4.
+func (v *validator) pref64(field string, p netip.Prefix) {
+	switch p.Bits() {
+	case 96, 64, 56, 48, 40, 32:
+	default:
+		v.fail(field, "%s must have length 96, 64, 56, 48, 40 or 32", p)
+	}
+}
+
+func (v *validator) server(field string, a netip.Addr) {
+	if !a.Is6() || a.Is4In6() || a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
+		v.fail(field, "%s can't be the IPv6 address of a name server, without zone", a)
 	}
 }
 

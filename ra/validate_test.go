@@ -107,7 +107,7 @@ func TestValidate(t *testing.T) {
 				if err != nil {
 					t.Fatalf("valid, but: %v", err)
 				}
-				m, err := tt.cfg.Messages(Link{MTU: 1500})
+				m, err := tt.cfg.Messages(Link{MTU: 1500}, State{}, clockStart())
 				if err != nil {
 					t.Fatal(err)
 				}

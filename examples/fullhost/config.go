@@ -13,6 +13,7 @@ import (
 	"github.com/sixhost/sixhost/nat64"
 	"github.com/sixhost/sixhost/persist"
 	"github.com/sixhost/sixhost/plan"
+	"github.com/sixhost/sixhost/ra"
 	"github.com/sixhost/sixhost/slaac"
 )
 
@@ -36,6 +37,7 @@ type config struct {
 
 	NAT64   nat64Config   `yaml:"nat64"`
 	DNS     dnsConfig     `yaml:"dns"`
+	RA      raFile        `yaml:"ra"`
 	Guests  []guestConfig `yaml:"guests"`
 	Persist persistConfig `yaml:"persist"`
 
@@ -44,6 +46,10 @@ type config struct {
 	// ConfirmWithin is how long apply waits before it takes everything back;
 	// default 120s.
 	ConfirmWithin time.Duration `yaml:"confirm_within"`
+
+	// Metrics is the address and port where run serves /metrics to Prometheus, like
+	// 127.0.0.1:9364; default none.
+	Metrics netip.AddrPort `yaml:"metrics"`
 
 	// path is the file all this was read from, absolute; "" if there is none.
 	path string
@@ -170,6 +176,11 @@ func (c config) validate(path string) error {
 	}
 	if c.Prefix.IsValid() && c.Prefix != c.Prefix.Masked() {
 		return refuse("prefix", "%s has bits set beyond its length; did you mean %s?", c.Prefix, c.Prefix.Masked())
+	}
+	// What does not depend on the machine is found before anything is changed.
+	var ce *ra.ConfigError
+	if err := c.RA.over(ra.Config{Interface: c.Bridge}).Validate(); errors.As(err, &ce) {
+		return refuse("ra", "%s", ce)
 	}
 	return nil
 }

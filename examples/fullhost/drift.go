@@ -27,6 +27,7 @@ type keeper struct {
 	path string // of host.yaml, "" for the default
 	log  *slog.Logger
 
+	adv      *advertiser     // takes what it is told of without a new start
 	watcher  *bridge.Watcher // open, not running
 	repairs  repairs
 	suspects []sighting        // of late, the latest first
@@ -360,7 +361,12 @@ func (k *keeper) derive(ctx context.Context) error {
 	if !sameServices(k.host, ch.host) {
 		return again(errors.New("its addresses, guests or settings are others now"))
 	}
-	k.log.Info("the change is over and concerns no service: keeping the host as it is now")
+	if k.adv != nil {
+		if err := k.adv.advertise(ch.host); err != nil {
+			return again(err)
+		}
+	}
+	k.log.Info("the change is over and no service has to be started again for it: keeping the host as it is now")
 	k.host, k.repairs = ch.host, repairs{}
 	return nil
 }
@@ -368,14 +374,9 @@ func (k *keeper) derive(ctx context.Context) error {
 // sameServices reports whether run would serve the same from both.
 func sameServices(a, b host) bool {
 	plain := func(h host) host {
-		for _, l := range h.wanted.Links {
-			if l.Name == h.bridgeName {
-				// The advertised MTU is all that is taken from there.
-				h.there, h.wanted = bridge.State{}, bridge.State{Links: []bridge.Link{{MTU: l.MTU}}}
-				break
-			}
-		}
-		return h
+		// The advertised MTU is all that is taken from there.
+		h.there, h.wanted = bridge.State{}, bridge.State{}
+		return h.withoutAdvertised()
 	}
 	return reflect.DeepEqual(plain(a), plain(b))
 }

@@ -50,7 +50,7 @@ func (s *runningServer) said() string {
 func serveHost(t *testing.T) *runningServer {
 	t.Helper()
 	nstest.RequireTun(t)
-	s := &runningServer{ns: nstest.NS(t), done: make(chan struct{})}
+	s := &runningServer{ns: nstest.NS(t)}
 	nstest.Do(t, s.ns, func() error { _, err := rented(); return err })
 	dir := t.TempDir()
 	s.file = filepath.Join(dir, "host.yaml")
@@ -61,25 +61,36 @@ func serveHost(t *testing.T) *runningServer {
 	if status, _, stderr := program(t, s.ns, nil, "confirm", "-f", s.file); status != 0 {
 		t.Fatalf("confirm: status %d, %s", status, stderr)
 	}
-	s.cmd = exec.Command(nstest.Tool(t, "setpriv"), append(unitRights(t), program0(t), "run", "-f", s.file)...)
-	s.cmd.Env = append(os.Environ(), envProgram+"=1")
-	s.cmd.Stdout, s.cmd.Stderr = s, s
-	if err := s.ns.Start(s.cmd); err != nil {
+	s.again(t)
+	return s
+}
+
+// again starts run, for the first time or after one that has ended.
+func (s *runningServer) again(t *testing.T) {
+	t.Helper()
+	s.mu.Lock()
+	s.out.Reset()
+	s.mu.Unlock()
+	cmd := exec.Command(nstest.Tool(t, "setpriv"), append(unitRights(t), program0(t), "run", "-f", s.file)...)
+	cmd.Env = append(os.Environ(), envProgram+"=1")
+	cmd.Stdout, cmd.Stderr = s, s
+	if err := s.ns.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
+	done := make(chan struct{})
+	s.cmd, s.done = cmd, done
 	go func() {
-		defer close(s.done)
-		s.cmd.Wait()
+		defer close(done)
+		cmd.Wait()
 	}()
 	t.Cleanup(func() {
-		s.cmd.Process.Kill()
-		<-s.done
+		cmd.Process.Kill()
+		<-done
 		if t.Failed() {
 			t.Logf("run said:\n%s", s.said())
 		}
 	})
 	s.until(t, "Serving.")
-	return s
 }
 
 // unitRights are arguments of setpriv(1) that leave a program the capabilities

@@ -219,6 +219,7 @@ func (h host) raConfig(log *slog.Logger) ra.Config {
 		// no other router's answer can collide with ours, which is what the delay
 		// of RFC 4861, 6.2.6 is for.
 		SolicitedDelay: ra.Zero,
+		StateFile:      h.raState(),
 		Logger:         log,
 	}
 	if h.config.DNS.Domain != "" {
@@ -229,7 +230,7 @@ func (h host) raConfig(log *slog.Logger) ra.Config {
 			c.MTU = l.MTU
 		}
 	}
-	return c
+	return h.config.RA.over(c)
 }
 
 // proxyConfig is the front door, not wanted where no guest serves a name.

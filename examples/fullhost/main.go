@@ -13,6 +13,7 @@
 //	fullhost persist    show the files of the next boot; -diff, -write, -undo
 //	fullhost doctor     report whether the host is as wanted, change nothing
 //	fullhost zone       print the DNS records to enter at the provider
+//	fullhost ra-import  print the host.yaml that says what /etc/radvd.conf says
 //
 // While run serves, br0, the host's addresses and its routes stay as they were
 // when it began: what somebody else takes away or changes is put back within
@@ -27,7 +28,13 @@
 // otherwise ends with status 1 or 2, so that the service manager starts it again
 // with the new configuration. Editing host.yaml without apply changes nothing.
 //
-// Every command but lab and edge reads -f host.yaml, by default /etc/sixhost/host.yaml
+// What router advertisements say (the keys ra and dns.domain, the bridge's MTU)
+// run changes without a new start: after such a change, and on SIGUSR1, for which
+// it reads the file again. On SIGTERM and SIGINT it tells the guests that the
+// host ceases to be their router; on SIGUSR2 it ends without a word to them, as
+// another run is about to begin.
+//
+// Every command but lab, edge and ra-import reads -f host.yaml, by default /etc/sixhost/host.yaml
 // where it exists; every key in it is optional. The exit status is 0 when all
 // is as asked, 1 when something failed, 2 when the input or the machine is not
 // fit for it and nothing was changed, 130 or 143 after SIGINT or SIGTERM.
@@ -86,6 +93,7 @@ func commands() []command {
 		{"persist", "show the files of the next boot as steps or -diff; -write or -undo them", app.persist},
 		{"doctor", "report whether the host is as wanted, now and at the next boot", app.doctor},
 		{"zone", "print the DNS records of host and guests", app.zone},
+		{"ra-import", "print the host.yaml that says what a radvd.conf says", app.raImport},
 	}
 }
 
@@ -113,7 +121,7 @@ func run(guard *rollback.Guard, args []string, stdout, stderr io.Writer) int {
 func usage(w io.Writer) {
 	fmt.Fprint(w, "fullhost makes a rented server a host for IPv6-only guests.\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  fullhost %-8s %s\n", c.name, c.summary)
+		fmt.Fprintf(w, "  fullhost %-9s %s\n", c.name, c.summary)
 	}
 	fmt.Fprint(w, "\nfullhost COMMAND -h lists a command's flags.\n")
 }
@@ -125,7 +133,7 @@ func signalContext() (ctx context.Context, stop func(), caught func() syscall.Si
 	signal.Ignore(syscall.SIGHUP)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	ch := make(chan os.Signal, 1)
-	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM, restartSignal)
 	done := make(chan struct{})
 	go func() {
 		select {
@@ -208,7 +216,7 @@ func (a app) flags(name string, args []string, define func(*flag.FlagSet)) error
 	return nil
 }
 
-// configFlag is the -f every command but lab and edge has.
+// configFlag is the -f every command but lab, edge and ra-import has.
 func configFlag(fs *flag.FlagSet, path *string) {
 	fs.StringVar(path, "f", "", "the `file` that describes the host; default "+defaultFile+" where it exists")
 }

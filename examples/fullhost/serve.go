@@ -16,7 +16,6 @@ import (
 	"github.com/sixhost/sixhost/plan"
 	"github.com/sixhost/sixhost/plan/rollback"
 	"github.com/sixhost/sixhost/proxy"
-	"github.com/sixhost/sixhost/ra"
 )
 
 // service is what every package's server can do.
@@ -71,6 +70,7 @@ func (a app) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	keep.advertiseBy(services)
 	ch.host.describe(a.stdout)
 	fmt.Fprintln(a.stdout, "Serving. Ctrl-C stops.")
 	// Nobody listening is no error: not every start is systemd's.
@@ -149,9 +149,23 @@ func (h host) services(log *slog.Logger) (list []namedService, err error) {
 			return nil, err
 		}
 	}
-	adv, err := ra.New(h.raConfig(log))
+	adv, err := newAdvertiser(h, log)
 	if err := add("router advertisements", adv, err); err != nil {
 		return nil, err
+	}
+	if err := add("reloading", &reloader{h, adv, log}, nil); err != nil {
+		return nil, err
+	}
+	if h.config.Metrics.IsValid() {
+		export, err := newExporter(h.config.Metrics, log)
+		if err == nil {
+			if err = export.collect(h, list); err != nil {
+				err = errors.Join(err, export.close())
+			}
+		}
+		if err := add("metrics", export, err); err != nil {
+			return nil, err
+		}
 	}
 	return list, nil
 }

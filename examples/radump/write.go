@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
@@ -15,7 +16,7 @@ import (
 
 // write prints one advertisement in one piece, so that the output of several
 // programs doesn't mix.
-func write(w io.Writer, r ra.Received) {
+func write(w io.Writer, r ra.Received) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s: router advertisement from %s, hop limit %d, %d octets\n",
 		r.At.Format("2006-01-02 15:04:05.000"), r.Interface, r.From, r.HopLimit, len(r.Raw))
@@ -27,7 +28,63 @@ func write(w io.Writer, r ra.Received) {
 	} else {
 		writeMessage(&b, m)
 	}
-	b.WriteTo(w)
+	_, err := b.WriteTo(w)
+	return err
+}
+
+func writeJSON(w io.Writer, r ra.Received) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("print advertisement as JSON: %w", err)
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}
+
+// writeRadvd prints a radvd.conf that says the same, with what radvd can't say as
+// comments.
+func writeRadvd(w io.Writer, r ra.Received) error {
+	var b bytes.Buffer
+	comment := func(format string, args ...any) { fmt.Fprintf(&b, "# "+format+"\n", args...) }
+	comment("from %s at %s", r.From, r.At.Format(time.RFC3339))
+	if r.Err != nil {
+		comment("invalid: %v", r.Err)
+	}
+	if r.Message != nil {
+		for _, o := range r.Message.Options {
+			if raw, ok := o.(*ndp.RawOption); ok {
+				comment("option %d is not understood: %x", raw.Type, raw.Value)
+			}
+		}
+		text, err := ra.ConfigOf(r.Interface, r.Message).FormatRadvd()
+		if err != nil {
+			comment("no router should say this, so that it can't be written: %q", err)
+		}
+		b.WriteString(text)
+	}
+	_, err := b.WriteTo(w)
+	return err
+}
+
+// event prints one of a monitor's.
+func (o options) event(w io.Writer, e ra.Event) error {
+	at := time.Now()
+	if !o.json {
+		_, err := fmt.Fprintf(w, "%s %s: %s\n", at.Format("2006-01-02 15:04:05.000"), o.iface, e)
+		return err
+	}
+	b, err := json.Marshal(struct {
+		At        time.Time  `json:"at"`
+		Interface string     `json:"interface"`
+		From      netip.Addr `json:"from"`
+		Event     string     `json:"event"`
+		Text      string     `json:"text"`
+	}{at, o.iface, e.Source(), strings.TrimPrefix(fmt.Sprintf("%T", e), "*ra."), e.String()})
+	if err != nil {
+		return fmt.Errorf("print event as JSON: %w", err)
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
 }
 
 func writeMessage(b *bytes.Buffer, m *ndp.RouterAdvertisement) {

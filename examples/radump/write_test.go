@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net/netip"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ func TestWrite(t *testing.T) {
 		CaptivePortal: ndp.Unrestricted,
 		Managed:       true,
 	}
-	messages, err := full.Messages(ra.Link{MTU: 1500, MAC: mac, Forwarding: true})
+	messages, err := full.Messages(ra.Link{MTU: 1500, MAC: mac, Forwarding: true}, ra.State{}, time.Unix(0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,13 +52,81 @@ func TestWrite(t *testing.T) {
   option 253             736563726574, not understood
 `
 	var b strings.Builder
-	write(&b, r)
+	if err := write(&b, r); err != nil {
+		t.Fatal(err)
+	}
 	if d := cmp.Diff(want, b.String()); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
 	}
 	b.Reset()
-	write(&b, ra.Received{At: at, Interface: "eth0", From: netip.IPv6Loopback(), HopLimit: 64, Raw: []byte{134, 0}, Err: ra.ErrHopLimit})
+	_ = write(&b, ra.Received{At: at, Interface: "eth0", From: netip.IPv6Loopback(), HopLimit: 64, Raw: []byte{134, 0}, Err: ra.ErrHopLimit})
 	if d := cmp.Diff("2030-01-02 03:04:05.678 eth0: router advertisement from ::1, hop limit 64, 2 octets\n  INVALID: hop limit is not 255\n  8600\n", b.String()); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
+	}
+}
+
+func TestWriteRadvd(t *testing.T) {
+	at := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	cfg := ra.Config{Interface: "eth0", Prefixes: []ra.Prefix{{Prefix: netip.MustParsePrefix("2001:db8:1:3::/64")}}}
+	messages, err := cfg.Messages(ra.Link{MTU: 1500, Forwarding: true}, ra.State{}, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages[0].Options = append(messages[0].Options, &ndp.RawOption{Type: 253, Length: 1, Value: []byte("secret")})
+	var b strings.Builder
+	if err := writeRadvd(&b, ra.Received{At: at, Interface: "eth0", From: netip.MustParseAddr("fe80::1"), Message: messages[0], Err: ra.ErrHopLimit}); err != nil {
+		t.Fatal(err)
+	}
+	const want = `# from fe80::1 at 2030-01-02T03:04:05Z
+# invalid: hop limit is not 255
+# option 253 is not understood: 736563726574
+interface eth0
+{
+	AdvSendAdvert on;
+	MinRtrAdvInterval 198;
+	MaxRtrAdvInterval 600;
+	AdvDefaultLifetime 1800;
+	AdvDefaultPreference medium;
+	AdvCurHopLimit 64;
+	AdvManagedFlag off;
+	AdvOtherConfigFlag off;
+	AdvReachableTime 0;
+	AdvRetransTimer 0;
+	AdvSourceLLAddress off;
+	prefix 2001:db8:1:3::/64
+	{
+		AdvOnLink on;
+		AdvAutonomous on;
+		AdvValidLifetime 5400;
+		AdvPreferredLifetime 2700;
+		DeprecatePrefix on;
+	};
+};
+`
+	if d := cmp.Diff(want, b.String()); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+	// What came over the wire must not leave its comment.
+	b.Reset()
+	messages[0].Options = append(messages[0].Options, &ndp.CaptivePortal{URI: "x\ninterface evil { };"})
+	if err := writeRadvd(&b, ra.Received{At: at, Interface: "eth0", From: netip.MustParseAddr("fe80::1"), Message: messages[0]}); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(b.String()) {
+		if !strings.HasPrefix(line, "#") {
+			t.Errorf("line %q", line)
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for _, bad := range [][]string{{}, {"a", "b"}, {"-n", "-1", "a"}, {"-format", "xml", "a"}, {"-watch", "-format", "radvd", "a"}, {"-router", "fe80::1", "a"}, {"-watch", "-router", "x", "a"}} {
+		if _, err := parseOptions(bad, io.Discard); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+	o, err := parseOptions([]string{"-watch", "-router", "fe80::1,fe80::2", "-format", "json", "-n", "3", "eth0"}, io.Discard)
+	if err != nil || len(o.routers) != 2 || !o.json || !o.watch || o.count != 3 || o.iface != "eth0" {
+		t.Errorf("%+v, %v", o, err)
 	}
 }
