@@ -1,6 +1,8 @@
 package vm
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +15,7 @@ import (
 // talks from the bridge's first moments on is never heard.
 func TestReboots(t *testing.T) {
 	p := full(t)
-	for _, site := range []site{networkd(), netplan(), vlan(), bond()} {
+	for _, site := range []site{networkd(), netplan(), vlan(), bond(), netplanVLAN()} {
 		t.Run(site.name, func(t *testing.T) {
 			s := start(t, p, site)
 			s.apply()
@@ -53,6 +55,11 @@ func TestReboots(t *testing.T) {
 				t.Errorf("after the boot the host is not as wanted:\n%s", plan)
 			}
 			s.reachable("while it serves", 10*time.Second)
+			// It has what it takes to take a change back that was cut off.
+			s.run("nsenter -m -t $(systemctl show -P MainPID sixhost) sh -c 'for d in /run/systemd/network /run/sixhost /proc/sys/net; do test -w $d || exit 1; done; touch /run/systemd/network/try && rm /run/systemd/network/try'")
+			if out := s.run("nsenter -m -t $(systemctl show -P MainPID sixhost) sh -c 'touch /run/systemd/try /etc/try /root/try 2>/dev/null; ls /run/systemd/try /etc/try /root/try 2>/dev/null; true'"); out != "" {
+				t.Errorf("the service may write more than it should: %s", out)
+			}
 			s.clean("while it serves")
 
 			t.Logf("%d frames judged, the whole took %.0f s", s.lab.Judge().Report().Frames, time.Since(s.begin).Seconds())
@@ -97,6 +104,34 @@ func TestResetBeforeConfirm(t *testing.T) {
 		t.Errorf("files that were written:\nbefore\n%s\nafter\n%s", before, after)
 	}
 	s.clean("after the reset")
+}
+
+// TestResetInConfirm presses the reset button while the files of the next boot are
+// being written: the server comes up with its old network or the new one.
+func TestResetInConfirm(t *testing.T) {
+	s := start(t, full(t), networkd())
+	s.apply()
+	const log = "/run/confirm.log"
+	n := 1 + rand.N(9)
+	t.Logf("reset when step %d has begun", n)
+	go s.m.Run(s.ctx, "fullhost confirm >"+log+" 2>&1")
+	s.run(fmt.Sprintf("timeout 60 sh -c \"until grep -q '^.%d/' %s; do :; done\"", n, log))
+	s.begin = time.Now()
+	if err := s.m.Reset(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.booted("reset in the middle of confirm")
+	t.Logf("it came up with\n%s\nand\n%s", s.run("ip -br addr"), s.run("find /etc/systemd/network /etc/sysctl.d /etc/sixhost /etc/systemd/system -newer /usr/local/bin/fullhost | sort"))
+	s.clean("after the reset")
+	// What is left is for a second attempt.
+	if out, err := s.m.Run(s.ctx, "fullhost confirm"); err != nil {
+		t.Logf("confirm again: %v\n%s", err, out)
+		s.apply()
+		s.run("fullhost confirm")
+	}
+	s.reboot("reboot after the second attempt")
+	s.hasBridge(true)
+	s.clean("after the second attempt")
 }
 
 // dropped waits until the guest has said all it has to say once more, and fails
