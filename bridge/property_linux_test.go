@@ -213,10 +213,15 @@ func (g *generator) rules() {
 		if strings.HasPrefix(action, "lookup 1") {
 			invert = g.some(5, "not")
 		}
-		g.add("%s rule add%s priority %d from %s %s%s%s%s%s%s%s%s%s %s", family, invert, 10000+g.IntN(3), from, link,
-			g.some(4, "to %s", from), g.some(3, "fwmark %#x%s", 1+g.IntN(9), pick(g, "", "/0xff")), g.some(6, "uidrange %d-%d", 100+i, 200+i),
-			g.some(4, "ipproto %s", pick(g, "tcp", "udp")), g.some(6, "dport %d-%d", 100+i, 200+i), g.some(6, "sport %d", 1000+i), g.some(6, "tos 0x10"),
-			g.some(5, "protocol %d", 100+g.IntN(50)), action)
+		rule := fmt.Sprintf("%s rule add%s priority %d from %s %s%s%s%s%s%s %s", family, invert, 10000+g.IntN(3), from, link,
+			g.some(3, "fwmark %#x%s", 1+g.IntN(9), pick(g, "", "/0xff")), g.some(6, "uidrange %d-%d", 100+i, 200+i),
+			g.some(4, "ipproto %s", pick(g, "tcp", "udp")), g.some(6, "dport %d-%d", 100+i, 200+i), g.some(6, "sport %d", 1000+i), action)
+		// A rule without these is the same to the kernel as an earlier one with them,
+		// and is refused.
+		if more := g.some(4, "to %s", from) + g.some(6, "tos 0x10") + g.some(5, "protocol %d", 100+g.IntN(50)); !g.used[rule] {
+			g.used[rule] = true
+			g.add("%s%s", rule, more)
+		}
 	}
 }
 

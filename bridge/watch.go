@@ -66,15 +66,6 @@ func (d Drift) Suspects() (list []Suspect, lost bool) {
 	return d.suspects()
 }
 
-// Plan returns the steps that put everything back. All are of the apply phase.
-func (d Drift) Plan() plan.Plan {
-	var p plan.Plan
-	for _, v := range d.Deviations {
-		p.Steps = append(p.Steps, v.Step)
-	}
-	return p
-}
-
 // signature tells two differences apart.
 func (d Drift) signature() string {
 	var b strings.Builder

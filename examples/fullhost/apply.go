@@ -17,19 +17,14 @@ import (
 // confirm that the host is still reachable.
 func (a app) apply(ctx context.Context, args []string) error {
 	var (
-		path           string
 		within         time.Duration
 		check, healthy bool
 	)
-	if err := a.flags("apply", args, func(fs *flag.FlagSet) {
-		configFlag(fs, &path)
+	c, path, err := a.hostCommand("apply", args, func(fs *flag.FlagSet) {
 		fs.DurationVar(&within, "confirm-within", 0, "take everything back unless confirmed in this time; default 120s or the file's confirm_within")
 		fs.BoolVar(&check, "check", false, "take everything back at once if a gateway, a name server or the session that this was started from answered before the change and does not after it")
 		fs.BoolVar(&healthy, "confirm-if-healthy", false, "check, and confirm if all holds for 10s; for installations without a person: it proves that the neighbours answer, not that a new login is possible")
-	}); err != nil {
-		return err
-	}
-	c, err := loadConfig(path)
+	})
 	if err != nil {
 		return err
 	}
@@ -38,9 +33,6 @@ func (a app) apply(ctx context.Context, args []string) error {
 	}
 	if within > 0 {
 		c.ConfirmWithin = within
-	}
-	if err := checkPrivilege(); err != nil {
-		return err
 	}
 	// A change that was cut off with all its processes is taken back before
 	// the next one is thought about.
@@ -199,15 +191,8 @@ func (a app) awaitConfirm(ctx context.Context, open *rollback.Change, c config, 
 
 // confirm disarms the watchdog and runs the confirm phase.
 func (a app) confirm(ctx context.Context, args []string) error {
-	var path string
-	if err := a.flags("confirm", args, func(fs *flag.FlagSet) { configFlag(fs, &path) }); err != nil {
-		return err
-	}
-	c, err := loadConfig(path)
+	c, _, err := a.hostCommand("confirm", args, nil)
 	if err != nil {
-		return err
-	}
-	if err := checkPrivilege(); err != nil {
 		return err
 	}
 	switch err := rollback.Confirm(ctx, c.StateDir); {
@@ -244,15 +229,8 @@ func (a app) finish(ctx context.Context, c config) error {
 
 // undo takes the open change back.
 func (a app) undo(ctx context.Context, args []string) error {
-	var path string
-	if err := a.flags("undo", args, func(fs *flag.FlagSet) { configFlag(fs, &path) }); err != nil {
-		return err
-	}
-	c, err := loadConfig(path)
+	c, _, err := a.hostCommand("undo", args, nil)
 	if err != nil {
-		return err
-	}
-	if err := checkPrivilege(); err != nil {
 		return err
 	}
 	switch err := rollback.Undo(ctx, c.StateDir); {

@@ -18,21 +18,11 @@ import (
 
 // doctor reports whether the host is as wanted, and changes nothing.
 func (a app) doctor(ctx context.Context, args []string) error {
-	var (
-		path   string
-		asJSON bool
-	)
-	if err := a.flags("doctor", args, func(fs *flag.FlagSet) {
-		configFlag(fs, &path)
+	var asJSON bool
+	c, _, err := a.hostCommand("doctor", args, func(fs *flag.FlagSet) {
 		fs.BoolVar(&asJSON, "json", false, "print the table as JSON")
-	}); err != nil {
-		return err
-	}
-	c, err := loadConfig(path)
+	})
 	if err != nil {
-		return err
-	}
-	if err := checkPrivilege(); err != nil {
 		return err
 	}
 	ch, err := prepare(ctx, c)

@@ -109,12 +109,8 @@ func TestNetlinkRefusesAStep(t *testing.T) {
 	s := newStage(t)
 	r := s.rehearse(t)
 	random := seeded(t)
-	times := 1
-	if fullTier() {
-		times = 10
-	}
 	for _, errno := range []unix.Errno{unix.EPERM, unix.EBUSY, unix.ENOBUFS} {
-		for range times {
+		for range inTier(1, 10) {
 			n := 1 + random.IntN(len(r.steps)-2)
 			t.Run(fmt.Sprintf("%s after step %d", unix.ErrnoName(errno), n), func(t *testing.T) {
 				pings := s.pings(t)
@@ -241,11 +237,7 @@ func TestTwoAppliesAtOnce(t *testing.T) {
 	s := newStage(t)
 	r := s.rehearse(t)
 	random := seeded(t)
-	times := 3
-	if fullTier() {
-		times = 20
-	}
-	for range times {
+	for range inTier(3, 20) {
 		n := 1 + random.IntN(len(r.steps)-1)
 		t.Run(fmt.Sprintf("after %d", n), func(t *testing.T) {
 			pings := s.pings(t)

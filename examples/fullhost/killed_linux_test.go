@@ -240,7 +240,7 @@ func (s *stage) cutOff(t *testing.T, e ending, moment func(*stagedApply)) recove
 		r.stall = max(r.stall, report.Total.Stall)
 		sendGap = max(sendGap, report.Total.SendGap)
 		if report.Total.Stall > 50*time.Millisecond {
-			t.Logf("%v, the prober was held up for %v", report, report.Total.SendGap)
+			t.Logf("%v, the prober was held up for %v, %d not sent (%s), %d not taken in", report, report.Total.SendGap, report.SendErrors, report.FirstSendError, report.Overflow)
 		}
 	}
 	switch {
@@ -342,12 +342,8 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	s := newStage(t)
 	r := s.rehearse(t)
 	random := seeded(t)
-	times := 5
-	if fullTier() {
-		times = 200
-	}
 	var all []recovery
-	for range times {
+	for range inTier(5, 200) {
 		m := r.moment(random)
 		t.Run(m.String(), func(t *testing.T) {
 			all = append(all, s.cutOff(t, endingOf("process"), m.await(t)))
@@ -385,14 +381,10 @@ func TestKilledWithCompany(t *testing.T) {
 	s := newStage(t)
 	r := s.rehearse(t)
 	random := seeded(t)
-	times := 1
-	if fullTier() {
-		times = 20
-	}
 	for _, e := range endings()[1:] {
 		t.Run(e.name, func(t *testing.T) {
 			var all []recovery
-			for range times {
+			for range inTier(1, 20) {
 				m := r.moment(random)
 				t.Run(m.String(), func(t *testing.T) {
 					all = append(all, s.cutOff(t, e, m.await(t)))
@@ -418,3 +410,11 @@ func seeded(t *testing.T) *rand.Rand {
 }
 
 func fullTier() bool { return os.Getenv("CI_TIER") == "full" }
+
+// inTier is how often a thing is done in the default run, and in the full one.
+func inTier(usual, full int) int {
+	if fullTier() {
+		return full
+	}
+	return usual
+}

@@ -15,27 +15,17 @@ import (
 // persist shows, writes or takes back the files of the next boot, and leaves
 // alone what runs now.
 func (a app) persist(ctx context.Context, args []string) error {
-	var (
-		path              string
-		write, diff, undo bool
-	)
-	if err := a.flags("persist", args, func(fs *flag.FlagSet) {
-		configFlag(fs, &path)
+	var write, diff, undo bool
+	c, _, err := a.hostCommand("persist", args, func(fs *flag.FlagSet) {
 		fs.BoolVar(&write, "write", false, "write them; the network must be applied and confirmed")
 		fs.BoolVar(&diff, "diff", false, "show what would change as a unified diff, which holds the files' secrets")
 		fs.BoolVar(&undo, "undo", false, "take the files back to what they were before the first was written; with -diff only show it")
-	}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	if write && (diff || undo) {
 		return usageError{"persist: -write goes with neither -diff nor -undo"}
-	}
-	c, err := loadConfig(path)
-	if err != nil {
-		return err
-	}
-	if err := checkPrivilege(); err != nil {
-		return err
 	}
 	if undo {
 		return a.persistUndo(ctx, c, diff)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 
@@ -26,15 +25,8 @@ type service interface {
 // serve makes what does not outlive a reboot (rules, the NAT64 device), runs the
 // servers and keeps the host's network as it is until it is told to stop.
 func (a app) serve(ctx context.Context, args []string) error {
-	var path string
-	if err := a.flags("run", args, func(fs *flag.FlagSet) { configFlag(fs, &path) }); err != nil {
-		return err
-	}
-	c, err := loadConfig(path)
+	c, path, err := a.hostCommand("run", args, nil)
 	if err != nil {
-		return err
-	}
-	if err := checkPrivilege(); err != nil {
 		return err
 	}
 	// A change that was cut off with all its processes is taken back by the next

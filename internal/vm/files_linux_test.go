@@ -83,6 +83,31 @@ network:
 	}}
 }
 
+func netplanVLAN() site {
+	const name = lab.NIC + ".4000"
+	return site{name: "VLAN by netplan", uplink: name, vlan: 4000, files: map[string]string{
+		"etc/netplan/01-netcfg.yaml": `network:
+  version: 2
+  renderer: networkd
+  ethernets:
+    ` + lab.NIC + `: {link-local: []}
+  vlans:
+    ` + name + `:
+      id: 4000
+      link: ` + lab.NIC + `
+      addresses:
+        - 203.0.113.10/32
+        - 2001:db8:1:3::2/64
+      routes:
+        - on-link: true
+          to: 0.0.0.0/0
+          via: 203.0.113.1
+        - to: default
+          via: fe80::1
+`,
+	}}
+}
+
 func vlan() site {
 	const name = lab.NIC + ".4000"
 	return site{name: "VLAN", uplink: name, vlan: 4000, files: map[string]string{

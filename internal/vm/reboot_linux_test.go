@@ -1,6 +1,8 @@
 package vm
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +15,7 @@ import (
 // talks from the bridge's first moments on is never heard.
 func TestReboots(t *testing.T) {
 	p := full(t)
-	for _, site := range []site{networkd(), netplan(), vlan(), bond()} {
+	for _, site := range []site{networkd(), netplan(), vlan(), bond(), netplanVLAN()} {
 		t.Run(site.name, func(t *testing.T) {
 			s := start(t, p, site)
 			s.apply()
@@ -53,10 +55,27 @@ func TestReboots(t *testing.T) {
 				t.Errorf("after the boot the host is not as wanted:\n%s", plan)
 			}
 			s.reachable("while it serves", 10*time.Second)
+			if site.name == "netplan" { // networkd's folder below /run is there from the boot on
+				s.mayWrite()
+			}
 			s.clean("while it serves")
 
 			t.Logf("%d frames judged, the whole took %.0f s", s.lab.Judge().Report().Frames, time.Since(s.begin).Seconds())
 		})
+	}
+}
+
+// mayWrite looks at the file systems as the service has them: what it takes to
+// take back a change that was cut off can be written, and the rest can't.
+func (s *server) mayWrite() {
+	s.t.Helper()
+	out := s.run(`nsenter -m -t $(systemctl show -P MainPID sixhost) sh -c '
+		for f in /run/systemd/network/try /run/sixhost/try /run/systemd/try /etc/try /usr/try /root/try; do
+			touch $f 2>/dev/null && rm $f && echo $f
+		done
+		echo 1 2>/dev/null >/proc/sys/net/ipv6/conf/all/forwarding && echo sysctl'; true`)
+	if want := "/run/systemd/network/try\n/run/sixhost/try\nsysctl"; out != want {
+		s.t.Errorf("the service may write %q, want %q", out, want)
 	}
 }
 
@@ -97,6 +116,34 @@ func TestResetBeforeConfirm(t *testing.T) {
 		t.Errorf("files that were written:\nbefore\n%s\nafter\n%s", before, after)
 	}
 	s.clean("after the reset")
+}
+
+// TestResetInConfirm presses the reset button while the files of the next boot are
+// being written: the server comes up with its old network or the new one.
+func TestResetInConfirm(t *testing.T) {
+	s := start(t, full(t), networkd())
+	s.apply()
+	const log = "/run/confirm.log"
+	n := 1 + rand.N(9)
+	t.Logf("reset when step %d has begun", n)
+	go s.m.Run(s.ctx, "fullhost confirm >"+log+" 2>&1")
+	s.run(fmt.Sprintf("timeout 60 sh -c \"until grep -q '^.%d/' %s; do :; done\"", n, log))
+	s.begin = time.Now()
+	if err := s.m.Reset(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.booted("reset in the middle of confirm")
+	t.Logf("it came up with\n%s\nand\n%s", s.run("ip -br addr"), s.run("find /etc/systemd/network /etc/sysctl.d /etc/sixhost /etc/systemd/system -newer /usr/local/bin/fullhost | sort"))
+	s.clean("after the reset")
+	// What is left is for a second attempt.
+	if out, err := s.m.Run(s.ctx, "fullhost confirm"); err != nil {
+		t.Logf("confirm again: %v\n%s", err, out)
+		s.apply()
+		s.run("fullhost confirm")
+	}
+	s.reboot("reboot after the second attempt")
+	s.hasBridge(true)
+	s.clean("after the second attempt")
 }
 
 // dropped waits until the guest has said all it has to say once more, and fails

@@ -101,14 +101,3 @@ func (r Report) Broken(after Report) Report {
 	}
 	return broken
 }
-
-// Held counts the checks that held.
-func (r Report) Held() int {
-	n := 0
-	for _, b := range r {
-		if b.Err == nil {
-			n++
-		}
-	}
-	return n
-}
