@@ -22,7 +22,7 @@ import (
 )
 
 // Senders of router advertisements beside each other: a router and a guest
-// joined by a veth, one sender at a time in the router's namespace, given the
+// joined by a bridge, one sender at a time in the router's namespace, given the
 // same configuration.
 const (
 	raRouterLink = "br0"
@@ -184,7 +184,22 @@ func newRALink() (l *raLink, err error) {
 		}
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name, attrs.HardwareAddr = raRouterLink, net.HardwareAddr{0x90, 0x1b, 0x0e, 0x12, 0x34, 0x56}
-		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: raGuestLink, PeerHardwareAddr: raMAC(0), PeerNamespace: netlink.NsFd(int(l.guest.File().Fd()))}); err != nil {
+		snooping := false
+		br := &netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snooping}
+		if err := netlink.LinkAdd(br); err != nil {
+			return fmt.Errorf("add bridge: %w", err)
+		}
+		// A port that is up keeps the bridge up while the guest's is not, as the
+		// uplink does.
+		port := func(name string) netlink.LinkAttrs {
+			a := netlink.NewLinkAttrs()
+			a.Name, a.MasterIndex = name, br.Index
+			return a
+		}
+		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: port("uplink"), PeerName: "provider"}); err != nil {
+			return fmt.Errorf("add uplink: %w", err)
+		}
+		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: port("vnet0"), PeerName: raGuestLink, PeerHardwareAddr: raMAC(0), PeerNamespace: netlink.NsFd(int(l.guest.File().Fd()))}); err != nil {
 			return fmt.Errorf("join router and guest: %w", err)
 		}
 		for _, conf := range []string{"all", raRouterLink} {
@@ -192,11 +207,16 @@ func newRALink() (l *raLink, err error) {
 				return err
 			}
 		}
-		br, err := netlink.LinkByName(raRouterLink)
-		if err != nil {
-			return fmt.Errorf("find %s: %w", raRouterLink, err)
+		for _, name := range []string{"uplink", "provider", "vnet0", raRouterLink} {
+			link, err := netlink.LinkByName(name)
+			if err != nil {
+				return fmt.Errorf("find %s: %w", name, err)
+			}
+			if err := netlink.LinkSetUp(link); err != nil {
+				return fmt.Errorf("set %s up: %w", name, err)
+			}
 		}
-		return netlink.LinkSetUp(br)
+		return nil
 	}); err != nil {
 		return l, err
 	}

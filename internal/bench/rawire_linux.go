@@ -50,8 +50,14 @@ func (l *raLink) newAsker() (*raAsker, error) {
 				return fmt.Errorf("set socket option %d: %w", o.name, err)
 			}
 		}
-		// From the link-local address, as a guest that has no other yet.
-		return unix.Bind(a.fd, &unix.SockaddrInet6{Addr: raLinkLocal(raMAC(0)).As16(), ZoneId: uint32(l.link.Attrs().Index)})
+		// From the link-local address, as a guest that has no other yet. Its
+		// detection may take longer than that of the global one.
+		own := &unix.SockaddrInet6{Addr: raLinkLocal(raMAC(0)).As16(), ZoneId: uint32(l.link.Attrs().Index)}
+		for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			if err = unix.Bind(a.fd, own); err == nil || time.Now().After(end) {
+				return err
+			}
+		}
 	})
 	if err != nil {
 		if a.fd > 0 {
@@ -77,12 +83,18 @@ func (a *raAsker) ask() (took time.Duration, ok bool, err error) {
 // hear waits for an advertisement.
 func (a *raAsker) hear(wait time.Duration) (bool, error) {
 	p := []unix.PollFd{{Fd: int32(a.fd), Events: unix.POLLIN}}
-	n, err := unix.Poll(p, max(1, int(wait/time.Millisecond)))
-	if errors.Is(err, unix.EINTR) || err == nil && n == 0 {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("wait for an answer: %w", err)
+	for end := time.Now().Add(wait); ; {
+		// The runtime's own signals interrupt it.
+		n, err := unix.Poll(p, max(0, int((time.Until(end)+time.Millisecond-1)/time.Millisecond)))
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return false, fmt.Errorf("wait for an answer: %w", err)
+		}
+		if n > 0 {
+			break
+		}
+		if !time.Now().Before(end) {
+			return false, nil
+		}
 	}
 	if _, _, err := unix.Recvfrom(a.fd, a.buf, unix.MSG_DONTWAIT); err != nil {
 		return false, nil
