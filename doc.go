@@ -38,7 +38,8 @@
 //
 // Those that serve, by New and Run:
 //
-//   - ra advertises the router, name server and NAT64 prefix
+//   - ra advertises the router, name server and NAT64 prefix, and ra/raprom
+//     exports its counters
 //   - nat64/gateway translates
 //   - nat64/dns64 resolves for the guests
 //   - proxy leads IPv4 clients to guests by name

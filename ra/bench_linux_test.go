@@ -6,11 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"github.com/sixhost/sixhost/internal/nstest"
-	"github.com/sixhost/sixhost/slaac"
 )
 
 // BenchmarkKernelAnswer measures the time from a solicitation to its unicast
@@ -20,21 +16,8 @@ func BenchmarkKernelAnswer(b *testing.B) {
 	n.guestUp(b, true)
 	s, _ := n.serve(b, kernelConfig())
 	<-s.Ready()
-	var c conn
-	var to netip.Addr
-	nstest.Do(b, n.guest, func() error {
-		l, err := netlink.LinkByName(guestLink)
-		if err != nil {
-			return err
-		}
-		// The guest's end is the server's own socket with the types swapped.
-		if c, err = newConn(typeAdvertisement); err != nil {
-			return err
-		}
-		to = netip.AddrFrom16([16]byte{0: 0xff, 1: 2, 15: 2})
-		return c.attach(Link{Index: l.Attrs().Index, Address: slaac.LinkLocal(n.guestMAC)})
-	})
-	defer c.close()
+	c := n.guestSocket(b)
+	to := netip.AddrFrom16([16]byte{0: 0xff, 1: 2, 15: 2})
 	rs := []byte{typeSolicitation, 0, 0, 0, 0, 0, 0, 0}
 	buf := make([]byte, longestMessage)
 	times := make([]time.Duration, 0, b.N)
@@ -63,7 +46,7 @@ func BenchmarkServerReceive(b *testing.B) {
 	f := newFakeEdge()
 	cfg := kernelConfig()
 	cfg.Interface = routerLink
-	s := newServer(cfg, nullConn{f}, f, uniform)
+	s := newServer(cfg, nullEdge{f}, f, uniform)
 	s.refresh(time.Now())
 	s.sendDue(time.Now())
 	p := packet{n: 8, from: netip.MustParseAddr("fe80::a"), index: testLink().Index, hopLimit: hopLimit}
@@ -75,7 +58,3 @@ func BenchmarkServerReceive(b *testing.B) {
 		s.sendDue(now)
 	}
 }
-
-type nullConn struct{ conn }
-
-func (nullConn) send([]byte, netip.Addr) error { return nil }

@@ -13,13 +13,32 @@
 // github.com/mdlayher/ndp without touching the system, on every OS. [Parse]
 // and [ParseSolicitation] read messages, a [Listener] receives advertisements.
 //
+// # The way of what guests are told
+//
+// A [Config] is what is to be advertised, a [State] what guests were told and may
+// still believe. [Config.State] leads from one State to the next: what the
+// Config has is held, what it no longer has is withdrawn as of then, and what
+// nobody can hold any more is left out. [Config.Messages] says both: what is
+// configured, and lifetime 0 for what is withdrawn. [Server.Update] is such a
+// step, and so is a server's start with another Config than the last one's, by
+// [Config.StateFile]. [Server.Stop] withdraws everything, [Server.Handover]
+// nothing.
+//
+// [Monitor] goes the other way: what a [Listener] hears becomes events by
+// comparison with what was heard before and with the host's own Config.
+// [ParseRadvd] makes a Config of a radvd.conf, [ConfigOf] of a message,
+// [Config.FormatRadvd] writes one.
+//
 // # The link
 //
 // The server follows its interface: it waits for it to exist, to be up and to
 // have a link-local address that passed duplicate address detection, and takes
 // up its work again when the interface was down or was removed and made anew.
 // While the interface doesn't forward, the router and its routes are advertised
-// with lifetime zero. Changes of MAC address, link-local address, MTU and forwarding are advertised
+// with lifetime zero, and the router while [Config.Uplink] says that the host has
+// no way out. The router flag of the kernel's neighbour advertisements is another
+// matter: the host is a router still, and hosts that read otherwise would forget
+// all it told them. Changes of MAC address, link-local address, MTU and forwarding are advertised
 // when they happen.
 //
 // # Privileges and errors

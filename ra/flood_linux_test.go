@@ -119,7 +119,7 @@ func floodKinds() []struct {
 	make  func(i int) solicitation
 	count func(Stats) uint64
 } {
-	const sources = 100 // the kernel's neighbour table is everybody's
+	const sources = 50 // the kernel's neighbour table is everybody's
 	rs := func(options ...byte) []byte { return append([]byte{typeSolicitation, 0, 0, 0, 0, 0, 0, 0}, options...) }
 	mac := func(i int) slaac.MAC { return slaac.MAC{0x52, 0x54, 0, 0xbb, 0, byte(i % sources)} }
 	lla := func(m slaac.MAC) []byte { return append([]byte{1, 1}, m[:]...) }
@@ -215,7 +215,7 @@ func TestKernelFlood(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	for _, kind := range floodKinds() {
 		var frames [][]byte
-		for i := range 100 {
+		for i := range 50 {
 			frames = append(frames, kind.make(i).frames()...)
 		}
 		was := s.Stats()
@@ -281,7 +281,7 @@ func (n *testNet) guestSocket(t testing.TB) conn {
 // nothing is left waiting. The full tier has 1,023 ports, which is all a bridge
 // takes; the default fewer, as making ports is most of it.
 func TestKernelManyPorts(t *testing.T) {
-	ports := 100
+	ports := 64
 	if os.Getenv("CI_TIER") == "full" {
 		nstest.RequireRoot(t)
 		ports = 1023

@@ -200,3 +200,47 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// FuzzReceive hands whole messages, as the socket gives them, to a server and a
+// listener: neither may fall over, the server's answer never depends on more
+// than the source, and what is kept stays bounded.
+func FuzzReceive(f *testing.F) {
+	f.Add(unhex(f, "8500000000000000"), byte(255), uint16(1), false)
+	f.Add(unhex(f, "8500000000000000 0101525400123456"), byte(255), uint16(0), false)
+	f.Add(unhex(f, "8500000000000000 0100525400123456"), byte(64), uint16(2), true)
+	edge := newFakeEdge()
+	s := newServer(Config{Interface: "br0", SolicitedDelay: Zero}, nullEdge{edge}, edge, uniform)
+	now := clockStart()
+	s.work(now)
+	buf := make([]byte, longestMessage)
+	f.Fuzz(func(t *testing.T, b []byte, hops byte, source uint16, fragmented bool) {
+		if len(b) > len(buf) {
+			return
+		}
+		from := netip.IPv6Unspecified()
+		if source > 0 {
+			from = netip.AddrFrom16([16]byte{0xfe, 0x80, 14: byte(source >> 8), 15: byte(source)})
+		}
+		p := packet{n: copy(buf, b), from: from, index: testLink().Index, hopLimit: int(hops), fragmented: fragmented}
+		before := s.Stats()
+		s.receive(now, p, buf)
+		after := s.Stats()
+		valid := hops == 255 && !fragmented && ParseSolicitation(b, from) == nil
+		if taken := after.Solicitations - before.Solicitations; (taken == 1) != valid {
+			t.Fatalf("taken %d, valid %t", taken, valid)
+		}
+		if len(s.sched.queue) > maxPending || len(s.sched.waiting) > maxPending {
+			t.Fatalf("%d wait", len(s.sched.queue))
+		}
+		if r := received("br0", p, buf); r.Err == nil && (hops != 255 || fragmented || r.Message == nil) {
+			t.Fatalf("a listener takes %+v", r)
+		}
+		now = now.Add(time.Millisecond)
+		s.work(now)
+	})
+}
+
+// nullEdge sends nowhere.
+type nullEdge struct{ conn }
+
+func (nullEdge) send([]byte, netip.Addr) error { return nil }

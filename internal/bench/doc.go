@@ -1,7 +1,7 @@
 // Command bench measures the whole program, examples/fullhost, in the practice
 // provider of internal/lab, and prints one table.
 //
-//	go run ./internal/bench [flags] [lab|plan|apply|memory|guests|move ...]
+//	go run ./internal/bench [flags] [lab|plan|apply|memory|guests|move|ra ...]
 //
 // Without a name all are measured. It builds fullhost into a temporary folder
 // first, unless -fullhost names one that is built.
@@ -16,6 +16,8 @@
 //	move    ways to move the NIC's addresses onto a bridge, beside each other:
 //	        fullhost, the same order by ip -batch, the manuals' order, and
 //	        systemd-networkd by netplan's files
+//	ra      senders of router advertisements beside each other: package ra with and
+//	        without RFC 4861's delay, radvd, and CoreRAD where -corerad names one
 //
 // A figure is the median of several runs (-runs), with the least and the
 // greatest. Where a figure has a peer (the same window without a move, another

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/sixhost/sixhost/internal/lab"
@@ -84,30 +85,51 @@ type signalError struct{ syscall.Signal }
 
 func (e signalError) Error() string { return e.Signal.String() }
 
-// build makes fullhost in a temporary folder that lasts as long as run, unless
-// the user named one.
+// build makes what is measured in a temporary folder that lasts as long as run,
+// unless the user named it.
 func build(ctx context.Context, o options, run func(options) error) (err error) {
-	if o.fullhost != "" {
-		if o.fullhost, err = filepath.Abs(o.fullhost); err != nil {
-			return fmt.Errorf("find -fullhost: %w", err)
-		}
-		return run(o)
-	}
 	dir, err := os.MkdirTemp("", "sixhost-bench-")
 	if err != nil {
-		return fmt.Errorf("make a folder for fullhost: %w", err)
+		return fmt.Errorf("make a folder for programs: %w", err)
 	}
 	defer func() {
 		if rmErr := os.RemoveAll(dir); rmErr != nil {
-			err = errors.Join(err, fmt.Errorf("remove fullhost: %w", rmErr))
+			err = errors.Join(err, fmt.Errorf("remove programs: %w", rmErr))
 		}
 	}()
-	o.fullhost = filepath.Join(dir, "fullhost")
-	fmt.Fprintln(os.Stderr, "Building examples/fullhost.")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", o.fullhost, "github.com/sixhost/sixhost/examples/fullhost")
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("build examples/fullhost: %w", err)
+	// Package ra's senders are measured without fullhost.
+	if slices.ContainsFunc(o.which, func(w string) bool { return w != benchRA }) {
+		if o.fullhost, err = built(ctx, dir, "fullhost", o.fullhost); err != nil {
+			return err
+		}
+	}
+	if o.wants(benchRA) {
+		if o.raserve, err = built(ctx, dir, "raserve", o.raserve); err != nil {
+			return err
+		}
+		if o.corerad != "" {
+			if o.corerad, err = filepath.Abs(o.corerad); err != nil {
+				return fmt.Errorf("find -corerad: %w", err)
+			}
+		}
 	}
 	return run(o)
+}
+
+// built returns a program's path, after building it where none was named.
+func built(ctx context.Context, dir, name, named string) (path string, err error) {
+	if named != "" {
+		if path, err = filepath.Abs(named); err != nil {
+			return "", fmt.Errorf("find -%s: %w", name, err)
+		}
+		return path, nil
+	}
+	path = filepath.Join(dir, name)
+	fmt.Fprintf(os.Stderr, "Building examples/%s.\n", name)
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/sixhost/sixhost/examples/"+name)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("build examples/%s: %w", name, err)
+	}
+	return path, nil
 }

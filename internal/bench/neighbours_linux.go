@@ -40,11 +40,13 @@ func raiseNeighbours(o *options) (restore func() error, notes []string, err erro
 	case err != nil:
 		return restore, nil, err
 	}
-	sizes := o.attached()
-	if len(sizes) == 0 {
-		return restore, nil, nil
+	need := 0
+	if sizes := o.attached(); o.wants(benchGuests) && len(sizes) > 0 {
+		need = entriesPerGuest * sizes[len(sizes)-1]
 	}
-	need := entriesPerGuest * sizes[len(sizes)-1]
+	if o.wants(benchRA) {
+		need = max(need, raEntries)
+	}
 	if have >= need {
 		return restore, nil, nil
 	}
@@ -78,6 +80,10 @@ func raiseNeighbours(o *options) (restore func() error, notes []string, err erro
 	}
 	return restore, []string{fmt.Sprintf("the neighbour table's limit was %d, and %d while this ran", have, need)}, nil
 }
+
+// raEntries is room for the sources of several floods: those of a namespace that
+// is gone stay for a while.
+const raEntries = 16 * raSources
 
 // leaveOut takes the sizes out of o that the table has no room for.
 func leaveOut(o *options, have int) (notes []string) {

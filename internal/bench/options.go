@@ -18,6 +18,8 @@ type options struct {
 	json     bool
 	way      string // part of the names of the ways to move that are measured
 	fullhost string // a built program; "" builds one
+	raserve  string // the same
+	corerad  string // a built program; "" leaves it out
 	which    []string
 }
 
@@ -29,10 +31,11 @@ const (
 	benchMemory = "memory"
 	benchGuests = "guests"
 	benchMove   = "move"
+	benchRA     = "ra"
 )
 
 func benches() []string {
-	return []string{benchLab, benchPlan, benchApply, benchMemory, benchGuests, benchMove}
+	return []string{benchLab, benchPlan, benchApply, benchMemory, benchGuests, benchMove, benchRA}
 }
 
 // maxGuests is what a Linux bridge has room for beside the uplink.
@@ -49,6 +52,8 @@ func parseOptions(args []string, help io.Writer) (options, error) {
 	fs.StringVar(&o.way, "way", "", "of the ways to move, measure only those with this in their `name`")
 	fs.BoolVar(&o.json, "json", false, "print the table as JSON")
 	fs.StringVar(&o.fullhost, "fullhost", "", "the `program` to measure; default: build examples/fullhost")
+	fs.StringVar(&o.raserve, "raserve", "", "the `program` that sends router advertisements; default: build examples/raserve")
+	fs.StringVar(&o.corerad, "corerad", "", "a CoreRAD `program` to measure beside it; default: none")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintf(help, "usage: bench [flags] [%s ...]\n", strings.Join(benches(), "|"))
@@ -91,7 +96,7 @@ func (o options) args() []string {
 	for _, n := range o.sizes {
 		sizes = append(sizes, strconv.Itoa(n))
 	}
-	return append([]string{"-runs", strconv.Itoa(o.runs), "-sizes", strings.Join(sizes, ","), "-most", strconv.Itoa(o.most), "-way", o.way, "-fullhost", o.fullhost}, o.which...)
+	return append([]string{"-runs", strconv.Itoa(o.runs), "-sizes", strings.Join(sizes, ","), "-most", strconv.Itoa(o.most), "-way", o.way, "-fullhost", o.fullhost, "-raserve", o.raserve, "-corerad", o.corerad}, o.which...)
 }
 
 // attached are the sizes that are attached at once.
