@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -53,6 +54,16 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 	}
 	if s.Table, err = nft.Read(ctx, nft.INet, TableName); err != nil {
 		return State{}, fmt.Errorf("capture gateway rules: %w", err)
+	}
+	if s.Stamp, err = nft.Read(ctx, nft.Bridge, TableName); err != nil {
+		return State{}, fmt.Errorf("capture gateway rules: %w", err)
+	}
+	if scope.Mappings != "" {
+		if _, err := os.Stat(scope.Mappings); err == nil {
+			s.Kept = true
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return State{}, fmt.Errorf("capture gateway: %w", err)
+		}
 	}
 	s.sort()
 	return s, ctx.Err()

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"sync/atomic"
 
@@ -17,6 +18,8 @@ type mapper struct {
 	// own6 is the host's address that guests know, for errors without a better
 	// source.
 	own6 atomic.Pointer[netip.Addr]
+	// stamped: the low bits of the flow label say where a packet came in.
+	stamped bool
 }
 
 var _ siit.Mapper = (*mapper)(nil)
@@ -39,12 +42,27 @@ func (m *mapper) setOwn6(a netip.Addr) {
 // To4 implements siit.Mapper: guests become their pool address, the prefix what
 // it stands for.
 func (m *mapper) To4(v6 netip.Addr, role siit.Role) (netip.Addr, siit.Reason) {
+	return m.to4(v6, role, 0)
+}
+
+// view is the mapper for one packet, which came in somewhere.
+type view struct {
+	*mapper
+	from origin
+}
+
+// To4 implements siit.Mapper.
+func (v *view) To4(v6 netip.Addr, role siit.Role) (netip.Addr, siit.Reason) {
+	return v.to4(v6, role, v.from)
+}
+
+func (m *mapper) to4(v6 netip.Addr, role siit.Role, from origin) (netip.Addr, siit.Reason) {
 	switch role {
 	case siit.Source:
 		if !m.guests.Contains(v6) {
 			return netip.Addr{}, siit.NotMapped
 		}
-		if a, ok := m.table.assign(v6, false); ok {
+		if a, ok := m.table.assign(v6, from, false); ok {
 			return a, siit.Translated
 		}
 		return netip.Addr{}, siit.Unreachable
@@ -99,4 +117,14 @@ func (m *mapper) To6(v4 netip.Addr, role siit.Role) (netip.Addr, siit.Reason) {
 		}
 	}
 	return m.prefix.Embed(v4), siit.Translated
+}
+
+// origin is where an IPv6 packet came in, by its stamp, which the translation
+// leaves out.
+func (m *mapper) origin(packet []byte) origin {
+	if !m.stamped || len(packet) < 4 {
+		return 0
+	}
+	// The rule writes the first two octets of a number in the machine's order.
+	return origin(binary.NativeEndian.Uint16(packet[2:]))
 }

@@ -18,6 +18,8 @@ type Scope struct {
 	Uplink    string       `json:"uplink"`
 	Prefix    nat64.Prefix `json:"prefix"`
 	Pool      netip.Prefix `json:"pool"`
+	// Mappings is the file of the mappings kept, "" for none.
+	Mappings string `json:"mappings,omitempty"`
 }
 
 // State is what this package owns on a host, as wanted or as found. It marshals
@@ -33,6 +35,10 @@ type State struct {
 	Sysctls map[string]string `json:"sysctls,omitempty"`
 	// Table are the firewall rules, nil where there are none.
 	Table *nft.Table `json:"table,omitempty"`
+	// Stamp are the rules that tell guests' ports apart, nil where there are none.
+	Stamp *nft.Table `json:"stamp,omitempty"`
+	// Kept says that there is a file of mappings.
+	Kept bool `json:"kept,omitempty"`
 	// InUse are routes and addresses of others that overlap Pool or Prefix;
 	// only captured.
 	InUse []InUse `json:"in_use,omitempty"`
@@ -115,9 +121,11 @@ func (c Config) State(there State) (State, error) {
 		return State{}, &plan.Refusal{Subject: subject, Err: ErrOverlap,
 			Reason: fmt.Sprintf("%s is already reached%s here, which %s overlaps; choose another %s", u.Prefix, by, mine, field)}
 	}
-	table := c.rules()
-	if err := table.Check(); err != nil {
-		return State{}, fmt.Errorf("make gateway rules: %w", err)
+	table, stamp := c.rules(), c.stamp()
+	for _, t := range []*nft.Table{table, stamp} {
+		if err := t.Check(); err != nil {
+			return State{}, fmt.Errorf("make gateway rules: %w", err)
+		}
 	}
 	return State{
 		Scope: c.Scope(),
@@ -133,6 +141,8 @@ func (c Config) State(there State) (State, error) {
 			forwarding4(c.Uplink):    "1",
 		},
 		Table: table,
+		Stamp: stamp,
+		Kept:  there.Kept,
 	}, nil
 }
 
