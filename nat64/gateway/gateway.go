@@ -39,6 +39,8 @@ type host interface {
 	source(netip.Prefix) (netip.Addr, error)
 	// ports are the names of the guests' ports.
 	ports() (map[origin]string, error)
+	// own4 are the host's IPv4 addresses.
+	own4() ([]netip.Addr, error)
 	// forget ends the connections of a pool address.
 	forget(pool netip.Addr) error
 	Close() error
@@ -98,7 +100,13 @@ func (g *Gateway) keepMappings(ctx context.Context) {
 	}
 }
 
+// findSource follows the host's own addresses.
 func (g *Gateway) findSource() {
+	if own, err := g.host.own4(); err != nil {
+		g.log.Warn("the host's IPv4 addresses are not known, only the kernel refuses them", "error", err)
+	} else {
+		g.mapper.own4.Store(&own)
+	}
 	a, err := g.host.source(g.config.Guests)
 	if err != nil {
 		g.log.Debug("no address of the host's for ICMP errors", "error", err)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 
 	"github.com/sixhost/sixhost/nat64"
@@ -18,6 +19,8 @@ type mapper struct {
 	// own6 is the host's address that guests know, for errors without a better
 	// source.
 	own6 atomic.Pointer[netip.Addr]
+	// own4 are the host's own IPv4 addresses.
+	own4 atomic.Pointer[[]netip.Addr]
 	// stamped: the low bits of the flow label say where a packet came in.
 	stamped bool
 }
@@ -27,7 +30,13 @@ var _ siit.Mapper = (*mapper)(nil)
 func newMapper(c Config, t *table) *mapper {
 	m := &mapper{prefix: c.Prefix, guests: c.Guests, table: t, denied: newBlocks(c.deniedBlocks())}
 	m.setOwn6(netip.Addr{})
+	m.own4.Store(new([]netip.Addr))
 	return m
+}
+
+// refuses reports whether an IPv4 address is none that guests may talk to.
+func (m *mapper) refuses(v4 netip.Addr) bool {
+	return m.denied.contain(v4) || slices.Contains(*m.own4.Load(), v4)
 }
 
 // setOwn6 sets the source of the gateway's own errors. Without one, the
@@ -87,7 +96,7 @@ func (m *mapper) to4(v6 netip.Addr, role siit.Role, from origin) (netip.Addr, si
 	if !ok {
 		return netip.Addr{}, siit.NotMapped
 	}
-	if m.denied.contain(v4) {
+	if m.refuses(v4) {
 		return netip.Addr{}, siit.Denied
 	}
 	return v4, siit.Translated
@@ -112,7 +121,7 @@ func (m *mapper) To6(v4 netip.Addr, role siit.Role) (netip.Addr, siit.Reason) {
 			return *m.own6.Load(), siit.Translated
 		}
 	default:
-		if m.denied.contain(v4) {
+		if m.refuses(v4) {
 			return netip.Addr{}, siit.NotMapped
 		}
 	}

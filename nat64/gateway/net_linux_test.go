@@ -24,7 +24,12 @@ import (
 	"github.com/sixhost/sixhost/plan"
 )
 
-func TestMain(m *testing.M) { os.Exit(nstest.Main(m)) }
+func TestMain(m *testing.M) {
+	if cfg := os.Getenv(serveEnv); cfg != "" {
+		os.Exit(serveAlone(cfg))
+	}
+	os.Exit(nstest.Main(m))
+}
 
 const (
 	testGuest  = "2001:db8:1:3::10"

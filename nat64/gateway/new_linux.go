@@ -119,6 +119,20 @@ func (k *kernel) source(guests netip.Prefix) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("the host has no address towards %s", guests)
 }
 
+func (k *kernel) own4() ([]netip.Addr, error) {
+	all, err := retry(func() ([]netlink.Addr, error) { return k.h.AddrList(nil, netlink.FAMILY_V4) })
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	var out []netip.Addr
+	for _, a := range all {
+		if ip, ok := netip.AddrFromSlice(a.IP.To4()); ok {
+			out = append(out, ip)
+		}
+	}
+	return out, nil
+}
+
 // ports are the names of links by their numbers as far as a stamp holds them.
 func (k *kernel) ports() (map[origin]string, error) {
 	links, err := retry(k.h.LinkList)
