@@ -73,6 +73,12 @@ func decodeOne(f Family, k known, in []expr.Any) (Expr, int) {
 		return Expr{}, 0
 	}
 
+	if m, ok := in[0].(*expr.Meta); ok && len(in) > 1 && m.Key == expr.MetaKeyIIF {
+		if w, ok := in[1].(*expr.Payload); ok && w.OperationType == expr.PayloadWrite && w.Base == expr.PayloadBaseNetworkHeader && w.Len == 2 {
+			return StampIIF(NetworkHeader, w.Offset), 2
+		}
+	}
+
 	// What is left is load, perhaps mask, and compare or look up.
 	n := 1
 	var mask []byte

@@ -65,6 +65,10 @@ func (e Expr) encode(f Family) ([]expr.Any, error) {
 			&expr.Immediate{Register: reg, Data: native(e.Number)},
 			&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg},
 		}, nil
+	case KindStampIIF:
+		write := payload(e.Base, e.Offset, 2)
+		write.OperationType, write.DestRegister, write.SourceRegister = expr.PayloadWrite, 0, reg
+		return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIF, Register: reg}, write}, nil
 	case KindLimit:
 		secs, ok := limitSeconds(e.Unit)
 		if !ok {

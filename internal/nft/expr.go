@@ -50,6 +50,7 @@ const (
 	KindReject     Kind = "reject"
 	KindMasquerade Kind = "masquerade"
 	KindDup        Kind = "dup to"
+	KindStampIIF   Kind = "stamp iif"
 
 	// KindUnknown is what Read found and can't hold, described in Name.
 	KindUnknown Kind = "unknown"
@@ -280,6 +281,14 @@ func Masquerade() Expr { return Expr{Kind: KindMasquerade} }
 // chains only.
 func DupTo(index uint32) Expr { return Expr{Kind: KindDup, Number: index} }
 
+// StampIIF writes the number of the interface a packet came in by, as far as
+// two octets hold it and in the machine's order, to an offset in the packet. No
+// checksum is touched: it is for fields that none covers. nft's language has no
+// words for it.
+func StampIIF(base Base, offset uint32) Expr {
+	return Expr{Kind: KindStampIIF, Base: base, Offset: offset}
+}
+
 // field describes a kind that compares octets of the packet.
 type field struct {
 	base        Base
@@ -408,6 +417,10 @@ func (e Expr) check(t *Table) error {
 	case KindDup:
 		if t.Family != NetDev || e.Number == 0 {
 			return fmt.Errorf("wants family netdev and a link's index, not family %s and %d", t.Family, e.Number)
+		}
+	case KindStampIIF:
+		if e.Base != NetworkHeader {
+			return fmt.Errorf("base %q: want the network header", e.Base)
 		}
 	case KindProtocol, KindL4Proto, KindICMPType, KindICMPv6Type, KindUDPSport, KindUDPDport, KindTCPSport, KindTCPDport,
 		KindMark, KindSetMark, KindAccept, KindDrop, KindReturn, KindMasquerade, kindIIFType:

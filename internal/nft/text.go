@@ -81,6 +81,9 @@ func (r Rule) text(f Family) string {
 		if e.Kind == KindUnknown {
 			return "# unknown: " + e.Name
 		}
+		if e.Kind == KindStampIIF {
+			return fmt.Sprintf("# the interface's number to @%s,%d,16: %s", e.Base, e.Offset*8, r.Comment)
+		}
 		words = append(words, e.text(f))
 	}
 	if r.Comment != "" {

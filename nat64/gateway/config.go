@@ -19,6 +19,7 @@ const Part = "gateway"
 const (
 	DefaultDevice    = "nat64"
 	DefaultGuestLink = "br0"
+	DefaultMappings  = "/run/sixhost/nat64.json"
 )
 
 // Why a wish can't be served, or a gateway can't start; matched with errors.Is.
@@ -70,6 +71,15 @@ type Config struct {
 	// which are left out where the host can't have them; [DefaultPins] is the
 	// usual one. It belongs to this gateway alone. Empty means no fast path.
 	Pins string
+	// PerPort is how many addresses the guest behind one port of the bridge may
+	// use at a time; default [DefaultPerPort], negative for no limit. Known ones
+	// don't count.
+	PerPort int
+	// Mappings is the file in which mappings are kept that don't follow from the
+	// guest's address alone, so that a restart finds them again, whatever ended
+	// the program; default "/run/sixhost/nat64.json", "-" for none. A plan that
+	// removes the gateway removes it.
+	Mappings string
 	// Queues is how many queues of the device are served, each by a goroutine;
 	// default 1, at most 256.
 	Queues int
@@ -80,7 +90,7 @@ type Config struct {
 // Scope returns what Capture has to look at for this Config.
 func (c Config) Scope() Scope {
 	c = c.withDefaults()
-	return Scope{Device: c.Device, GuestLink: c.GuestLink, Uplink: c.Uplink, Prefix: c.Prefix, Pool: c.Pool, Pins: c.Pins}
+	return Scope{Device: c.Device, GuestLink: c.GuestLink, Uplink: c.Uplink, Prefix: c.Prefix, Pool: c.Pool, Pins: c.Pins, Mappings: c.mappingsFile()}
 }
 
 func (c Config) withDefaults() Config {
@@ -96,6 +106,12 @@ func (c Config) withDefaults() Config {
 	if c.Pool == (netip.Prefix{}) {
 		c.Pool = DefaultPool()
 	}
+	if c.PerPort == 0 {
+		c.PerPort = DefaultPerPort
+	}
+	if c.Mappings == "" {
+		c.Mappings = DefaultMappings
+	}
 	if c.Queues == 0 {
 		c.Queues = 1
 	}
@@ -104,6 +120,14 @@ func (c Config) withDefaults() Config {
 	}
 	c.Guests = c.Guests.Masked()
 	return c
+}
+
+// mappingsFile is "" for none.
+func (c Config) mappingsFile() string {
+	if c.Mappings == "-" {
+		return ""
+	}
+	return c.Mappings
 }
 
 // check returns a *plan.Refusal for what can't be served wherever it is. c has

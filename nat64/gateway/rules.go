@@ -28,6 +28,20 @@ const (
 	priLast   = 300
 )
 
+// stamp is the table in the bridge family that writes the number of the port
+// into the flow label of what guests send to the prefix, so that the translator
+// knows whom a mapping is to be charged to. Whatever stood there is the guest's
+// own word, and translation leaves the flow label out.
+func (c Config) stamp() *nft.Table {
+	return &nft.Table{
+		Family: nft.Bridge,
+		Name:   TableName,
+		Chains: []nft.Chain{{Name: "stamp", Type: "filter", Hook: "prerouting", Priority: priRaw, Policy: "accept", Rules: []nft.Rule{
+			nft.NewRule("which port a packet to the prefix came in by", nft.Daddr(c.Prefix.Prefix()), nft.StampIIF(nft.NetworkHeader, 2)),
+		}}},
+	}
+}
+
 // rules are the wall around the translator. They hold by themselves: also with
 // a translator that is wrong, or none. c has its defaults.
 func (c Config) rules() *nft.Table {
