@@ -196,6 +196,7 @@ func (h host) gatewayConfig(log *slog.Logger) gateway.Config {
 		Guests:    h.prefix,
 		GuestLink: h.bridgeName,
 		Pool:      h.config.NAT64.Pool,
+		Pins:      h.config.NAT64.pins(),
 		Mappings:  filepath.Join(h.config.StateDir, "nat64.json"),
 		Logger:    log,
 	}
