@@ -37,6 +37,7 @@ const (
 	KindPayload    Kind = "payload"
 	KindFibDaddr   Kind = "fib daddr type"
 	KindCTState    Kind = "ct state"
+	KindCTStatus   Kind = "ct status"
 	KindMark       Kind = "meta mark"
 	KindLimit      Kind = "limit"
 
@@ -49,6 +50,7 @@ const (
 	KindGoto       Kind = "goto"
 	KindReject     Kind = "reject"
 	KindMasquerade Kind = "masquerade"
+	KindDNAT       Kind = "dnat ip to"
 	KindDup        Kind = "dup to"
 	KindStampIIF   Kind = "stamp iif"
 
@@ -273,6 +275,18 @@ func Goto(chain string) Expr { return Expr{Kind: KindGoto, Name: chain} }
 // families inet, ip and ip6 only.
 func Reject() Expr { return Expr{Kind: KindReject} }
 
+// CTDNAT matches packets of connections whose destination was replaced.
+func CTDNAT() Expr { return Expr{Kind: KindCTStatus, Number: statusDNAT} }
+
+// statusDNAT is IPS_DST_NAT.
+const statusDNAT = 1 << 5
+
+// DNAT replaces the destination by an IPv4 address, and the port unless it is 0.
+// Chains of type nat at prerouting or output only.
+func DNAT(to netip.Addr, port uint16) Expr {
+	return Expr{Kind: KindDNAT, Prefix: netip.PrefixFrom(to, to.BitLen()), Number: uint32(port)}
+}
+
 // Masquerade replaces the source by the outgoing interface's address. Chains of
 // type nat only.
 func Masquerade() Expr { return Expr{Kind: KindMasquerade} }
@@ -397,6 +411,14 @@ func (e Expr) check(t *Table) error {
 	case KindCTState:
 		if e.Number == 0 || e.Number&^uint32(Invalid|Established|Related|New) != 0 {
 			return fmt.Errorf("states %#x: unknown", e.Number)
+		}
+	case KindCTStatus:
+		if e.Number != statusDNAT || e.Not {
+			return fmt.Errorf("status %#x: unknown", e.Number)
+		}
+	case KindDNAT:
+		if !e.Prefix.IsValid() || !e.Prefix.Addr().Is4() || !e.Prefix.IsSingleIP() || e.Number > 65535 || t.Family != INet && t.Family != IP {
+			return fmt.Errorf("wants an IPv4 address and a port, in family inet or ip, not %s and %d in %s", e.Prefix, e.Number, t.Family)
 		}
 	case KindLimit:
 		if _, ok := limitSeconds(e.Unit); !ok || e.Rate == 0 {
