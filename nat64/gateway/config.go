@@ -67,6 +67,8 @@ type Config struct {
 	// Known are guest addresses that have a mapping from the start and for
 	// good.
 	Known []netip.Addr
+	// Expose are ports and addresses of the host's that lead to guests.
+	Expose []Expose
 	// Pins is a folder on a BPF file system for the programs of the fast path,
 	// which are left out where the host can't have them; [DefaultPins] is the
 	// usual one. It belongs to this gateway alone. Empty means no fast path.
@@ -119,7 +121,7 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	c.Guests = c.Guests.Masked()
-	return c
+	return c.withExposed()
 }
 
 // mappingsFile is "" for none.
@@ -163,6 +165,9 @@ func (c Config) check() error {
 		if !p.IsValid() || !p.Addr().Is4() {
 			return refuse("denied", ErrPool, "want IPv4 prefixes, not %s", p)
 		}
+	}
+	if err := c.checkExpose(); err != nil {
+		return err
 	}
 	for _, a := range c.Known {
 		if !c.Guests.Contains(a) {

@@ -59,6 +59,7 @@ func New(cfg Config) (*Gateway, error) {
 		g.Close()
 		return nil, fmt.Errorf("start gateway: %w", err)
 	}
+	g.pinExposed(time.Now())
 	if cfg.Pins != "" {
 		programs, err := cfg.openFast(h)
 		if err == nil {

@@ -1,6 +1,10 @@
 package gateway
 
-import "github.com/sixhost/sixhost/internal/nft"
+import (
+	"slices"
+
+	"github.com/sixhost/sixhost/internal/nft"
+)
 
 // TableName is the nftables table, of family inet.
 const TableName = "sixhost_nat64"
@@ -61,7 +65,11 @@ func (c Config) rules() *nft.Table {
 		return nft.Chain{Name: name, Type: "filter", Hook: hook, Priority: priority, Policy: "accept", Rules: rules}
 	}
 
-	forward := []nft.Rule{
+	inbound := []nft.Rule{drop("nothing comes in unasked", counterInbound, out, v4, nft.Invert(answers))}
+	if len(c.Expose) > 0 {
+		inbound = slices.Insert(inbound, 0, nft.NewRule("but to what is exposed", out, v4, nft.CTDNAT(), nft.Accept()))
+	}
+	forward := slices.Concat([]nft.Rule{
 		drop("only guests use NAT64", counterStranger, out, v6, nft.Invert(nft.IIFName(c.GuestLink))),
 		drop("guests have guests' addresses", counterStranger, out, nft.Invert(nft.Saddr(c.Guests))),
 		drop("nothing but the prefix is translated", counterStranger, out, nft.Invert(nft.Daddr(prefix))),
@@ -70,13 +78,13 @@ func (c Config) rules() *nft.Table {
 		drop("translated packets come from the pool", counterSpoofed, in, nft.Invert(fromPool)),
 		refuse("destinations that are refused", counterDenied, in, nft.In(nft.KindIPDaddr, setDenied)),
 		drop("conntrack can't place it, so it would not be masqueraded", counterInvalid, in, v4, nft.CTState(nft.Invalid)),
-		drop("nothing comes in unasked", counterInbound, out, v4, nft.Invert(answers)),
+	}, inbound, []nft.Rule{
 		drop("forwarding is for NAT64 only", counterPlain, v4, nft.IIFName(c.GuestLink), nft.OIFName(c.GuestLink)),
-	}
+	})
 	if c.Uplink != c.GuestLink {
 		forward = append(forward, drop("forwarding is for NAT64 only", counterPlain, v4, nft.IIFName(c.GuestLink), nft.OIFName(c.Uplink)))
 	}
-	return &nft.Table{
+	table := &nft.Table{
 		Family:   nft.INet,
 		Name:     TableName,
 		Counters: []string{counterSpoofed, counterStranger, counterDenied, counterHost, counterInvalid, counterInbound, counterPlain, counterLeak},
@@ -102,4 +110,8 @@ func (c Config) rules() *nft.Table {
 			),
 		},
 	}
+	if rules := c.exposeRules(); len(rules) > 0 {
+		table.Chains = append(table.Chains, nft.Chain{Name: "dest_nat", Type: "nat", Hook: "prerouting", Priority: priDstNAT, Policy: "accept", Rules: rules})
+	}
+	return table
 }
