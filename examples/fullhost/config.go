@@ -67,6 +67,9 @@ type treeConfig struct {
 type nat64Config struct {
 	// Prefix is the NAT64 prefix; default 64:ff9b::/96.
 	Prefix nat64.Prefix `yaml:"prefix"`
+	// FastPath is a folder on a BPF file system where the fast path's programs
+	// are pinned, or off; default /sys/fs/bpf/sixhost/nat64.
+	FastPath string `yaml:"fast_path"`
 	// Pool is a private IPv4 range that stands for the guests inside the host.
 	Pool netip.Prefix `yaml:"pool"`
 }

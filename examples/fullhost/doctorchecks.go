@@ -37,6 +37,8 @@ func (d *doctor) services(ctx context.Context) {
 
 	d.finding("NAT64 translates", carrier(gateway.DefaultDevice), "a program serves %s", gateway.DefaultDevice)
 
+	d.fastPath(ctx)
+
 	if door, wanted := h.proxyConfig(nil); wanted {
 		for _, a := range slices.Concat(door.HTTP, door.TLS) {
 			d.finding("IPv4 front door takes connections", dial(ctx, a), "%s", a)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/sixhost/sixhost/bridge"
@@ -195,6 +196,8 @@ func (h host) gatewayConfig(log *slog.Logger) gateway.Config {
 		Guests:    h.prefix,
 		GuestLink: h.bridgeName,
 		Pool:      h.config.NAT64.Pool,
+		Pins:      h.config.NAT64.pins(),
+		Mappings:  filepath.Join(h.config.StateDir, "nat64.json"),
 		Logger:    log,
 	}
 }
@@ -362,7 +365,10 @@ func (h host) edgeParts(ctx context.Context) (first, last part, err error) {
 }
 
 func (h host) gatewayPart(ctx context.Context) (part, error) {
-	cfg := h.gatewayConfig(nil)
+	cfg, err := h.gatewayConfig(nil).WithFreePool(ctx)
+	if err != nil {
+		return part{}, err
+	}
 	there, err := gateway.Capture(ctx, cfg.Scope())
 	if err != nil {
 		return part{}, err

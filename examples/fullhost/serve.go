@@ -123,7 +123,11 @@ func (h host) services(log *slog.Logger) (list []namedService, err error) {
 		list = append(list, namedService{name, s})
 		return nil
 	}
-	gw, err := gateway.New(h.gatewayConfig(log))
+	translate, err := h.gatewayConfig(log).WithFreePool(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	gw, err := gateway.New(translate)
 	if err := add("NAT64", gw, err); err != nil {
 		return nil, err
 	}

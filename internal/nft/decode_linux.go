@@ -66,11 +66,25 @@ func decodeOne(f Family, k known, in []expr.Any) (Expr, int) {
 				if y.SourceRegister && y.Key == expr.MetaKeyMARK {
 					return SetMark(binary.NativeEndian.Uint32(x.Data)), 2
 				}
+			case *expr.NAT:
+				return DNAT(netip.AddrFrom4([4]byte(x.Data)), 0), 2
+			case *expr.Immediate:
+				if len(in) > 2 && len(y.Data) == 2 {
+					if _, ok := in[2].(*expr.NAT); ok {
+						return DNAT(netip.AddrFrom4([4]byte(x.Data)), binary.BigEndian.Uint16(y.Data)), 3
+					}
+				}
 			case *expr.Dup:
 				return DupTo(binary.NativeEndian.Uint32(x.Data)), 2
 			}
 		}
 		return Expr{}, 0
+	}
+
+	if m, ok := in[0].(*expr.Meta); ok && len(in) > 1 && m.Key == expr.MetaKeyIIF {
+		if w, ok := in[1].(*expr.Payload); ok && w.OperationType == expr.PayloadWrite && w.Base == expr.PayloadBaseNetworkHeader && w.Len == 2 {
+			return StampIIF(NetworkHeader, w.Offset), 2
+		}
 	}
 
 	// What is left is load, perhaps mask, and compare or look up.
@@ -110,7 +124,10 @@ func decodeOne(f Family, k known, in []expr.Any) (Expr, int) {
 			}
 		}
 	case *expr.Ct:
-		if len(mask) == 4 {
+		if len(mask) == 4 && x.Key == expr.CtKeySTATUS {
+			e.Kind, e.Number, ok = KindCTStatus, binary.NativeEndian.Uint32(mask), true
+			e.Not = !e.Not
+		} else if len(mask) == 4 {
 			e.Kind, e.Number, ok = KindCTState, binary.NativeEndian.Uint32(mask), true
 			e.Not = !e.Not
 		}

@@ -56,6 +56,16 @@ func (e Expr) encode(f Family) ([]expr.Any, error) {
 		return []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}}, nil
 	case KindMasquerade:
 		return []expr.Any{&expr.Masq{}}, nil
+	case KindDNAT:
+		a := e.Prefix.Addr().As4()
+		out := []expr.Any{&expr.Immediate{Register: reg, Data: a[:]}}
+		// As the kernel gives it back: a range of one.
+		nat := &expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: reg, RegAddrMax: reg}
+		if e.Number != 0 {
+			out = append(out, &expr.Immediate{Register: reg + 1, Data: big16(e.Number)})
+			nat.RegProtoMin, nat.RegProtoMax, nat.Specified = reg+1, reg+1, true
+		}
+		return append(out, nat), nil
 	case KindDup:
 		return []expr.Any{&expr.Immediate{Register: reg, Data: native(e.Number)}, &expr.Dup{RegDev: reg, IsRegDevSet: true}}, nil
 	case KindCounter:
@@ -65,6 +75,10 @@ func (e Expr) encode(f Family) ([]expr.Any, error) {
 			&expr.Immediate{Register: reg, Data: native(e.Number)},
 			&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg},
 		}, nil
+	case KindStampIIF:
+		write := payload(e.Base, e.Offset, 2)
+		write.OperationType, write.DestRegister, write.SourceRegister = expr.PayloadWrite, 0, reg
+		return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIF, Register: reg}, write}, nil
 	case KindLimit:
 		secs, ok := limitSeconds(e.Unit)
 		if !ok {
@@ -86,7 +100,7 @@ func (e Expr) encode(f Family) ([]expr.Any, error) {
 	}
 	op := expr.CmpOpEq
 	// "Any of these bits" is "masked is not zero".
-	if e.Not != (e.Kind == KindCTState) {
+	if e.Not != (e.Kind == KindCTState || e.Kind == KindCTStatus) {
 		op = expr.CmpOpNeq
 	}
 	return append(out, &expr.Cmp{Op: op, Register: reg, Data: c.data}), nil
@@ -134,6 +148,8 @@ func (e Expr) compare(f Family) (comparison, error) {
 		return comparison{load: &expr.Fib{Register: reg, ResultADDRTYPE: true, FlagDADDR: true}, data: native(n)}, nil
 	case KindCTState:
 		return comparison{load: &expr.Ct{Register: reg, Key: expr.CtKeySTATE}, mask: native(e.Number), data: native(0)}, nil
+	case KindCTStatus:
+		return comparison{load: &expr.Ct{Register: reg, Key: expr.CtKeySTATUS}, mask: native(e.Number), data: native(0)}, nil
 	case KindPayload:
 		data, err := hex.DecodeString(e.Data)
 		if err != nil {

@@ -37,6 +37,7 @@ const (
 	KindPayload    Kind = "payload"
 	KindFibDaddr   Kind = "fib daddr type"
 	KindCTState    Kind = "ct state"
+	KindCTStatus   Kind = "ct status"
 	KindMark       Kind = "meta mark"
 	KindLimit      Kind = "limit"
 
@@ -49,7 +50,9 @@ const (
 	KindGoto       Kind = "goto"
 	KindReject     Kind = "reject"
 	KindMasquerade Kind = "masquerade"
+	KindDNAT       Kind = "dnat ip to"
 	KindDup        Kind = "dup to"
+	KindStampIIF   Kind = "stamp iif"
 
 	// KindUnknown is what Read found and can't hold, described in Name.
 	KindUnknown Kind = "unknown"
@@ -272,6 +275,18 @@ func Goto(chain string) Expr { return Expr{Kind: KindGoto, Name: chain} }
 // families inet, ip and ip6 only.
 func Reject() Expr { return Expr{Kind: KindReject} }
 
+// CTDNAT matches packets of connections whose destination was replaced.
+func CTDNAT() Expr { return Expr{Kind: KindCTStatus, Number: statusDNAT} }
+
+// statusDNAT is IPS_DST_NAT.
+const statusDNAT = 1 << 5
+
+// DNAT replaces the destination by an IPv4 address, and the port unless it is 0.
+// Chains of type nat at prerouting or output only.
+func DNAT(to netip.Addr, port uint16) Expr {
+	return Expr{Kind: KindDNAT, Prefix: netip.PrefixFrom(to, to.BitLen()), Number: uint32(port)}
+}
+
 // Masquerade replaces the source by the outgoing interface's address. Chains of
 // type nat only.
 func Masquerade() Expr { return Expr{Kind: KindMasquerade} }
@@ -279,6 +294,14 @@ func Masquerade() Expr { return Expr{Kind: KindMasquerade} }
 // DupTo sends a copy of the packet out of the link with that index; netdev
 // chains only.
 func DupTo(index uint32) Expr { return Expr{Kind: KindDup, Number: index} }
+
+// StampIIF writes the number of the interface a packet came in by, as far as
+// two octets hold it and in the machine's order, to an offset in the packet. No
+// checksum is touched: it is for fields that none covers. nft's language has no
+// words for it.
+func StampIIF(base Base, offset uint32) Expr {
+	return Expr{Kind: KindStampIIF, Base: base, Offset: offset}
+}
 
 // field describes a kind that compares octets of the packet.
 type field struct {
@@ -389,6 +412,14 @@ func (e Expr) check(t *Table) error {
 		if e.Number == 0 || e.Number&^uint32(Invalid|Established|Related|New) != 0 {
 			return fmt.Errorf("states %#x: unknown", e.Number)
 		}
+	case KindCTStatus:
+		if e.Number != statusDNAT || e.Not {
+			return fmt.Errorf("status %#x: unknown", e.Number)
+		}
+	case KindDNAT:
+		if !e.Prefix.IsValid() || !e.Prefix.Addr().Is4() || !e.Prefix.IsSingleIP() || e.Number > 65535 || t.Family != INet && t.Family != IP {
+			return fmt.Errorf("wants an IPv4 address and a port, in family inet or ip, not %s and %d in %s", e.Prefix, e.Number, t.Family)
+		}
 	case KindLimit:
 		if _, ok := limitSeconds(e.Unit); !ok || e.Rate == 0 {
 			return fmt.Errorf("%d/%q: want a rate above 0 and a unit", e.Rate, e.Unit)
@@ -408,6 +439,10 @@ func (e Expr) check(t *Table) error {
 	case KindDup:
 		if t.Family != NetDev || e.Number == 0 {
 			return fmt.Errorf("wants family netdev and a link's index, not family %s and %d", t.Family, e.Number)
+		}
+	case KindStampIIF:
+		if e.Base != NetworkHeader {
+			return fmt.Errorf("base %q: want the network header", e.Base)
 		}
 	case KindProtocol, KindL4Proto, KindICMPType, KindICMPv6Type, KindUDPSport, KindUDPDport, KindTCPSport, KindTCPDport,
 		KindMark, KindSetMark, KindAccept, KindDrop, KindReturn, KindMasquerade, kindIIFType:

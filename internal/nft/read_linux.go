@@ -364,6 +364,8 @@ func (r *reader) rule(d decoded) (Rule, error) {
 func unmarshalExpr(family uint8, name string, data []byte) (expr.Any, error) {
 	var e expr.Any
 	switch name {
+	case "nat":
+		e = &expr.NAT{}
 	case "meta":
 		e = &expr.Meta{}
 	case "cmp":

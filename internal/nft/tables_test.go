@@ -99,6 +99,7 @@ func samples() []*Table {
 		NewRule("", Invert(CTState(New)), Drop()),
 		NewRule("", CTState(Invalid), CountIn("hits"), Drop()),
 		NewRule("", L4Proto(TCP), Reject()),
+		NewRule("", CTDNAT(), Accept()),
 		NewRule("answered", Reject()),
 	}
 	inet := []Rule{
@@ -110,6 +111,11 @@ func samples() []*Table {
 	}
 	nat := Chain{Name: "nat", Type: "nat", Hook: "postrouting", Priority: 100, Policy: "accept", Rules: []Rule{
 		NewRule("", OIFName("eth0"), Masquerade()),
+	}}
+	dest := Chain{Name: "dest", Type: "nat", Hook: "prerouting", Priority: -100, Policy: "accept", Rules: []Rule{
+		NewRule("", TCPDport(80), DNAT(netip.MustParseAddr("10.1.2.3"), 8080)),
+		NewRule("", UDPDport(53), DNAT(netip.MustParseAddr("10.1.2.3"), 53)),
+		NewRule("whole", Daddr(pfx("192.0.2.1/32")), DNAT(netip.MustParseAddr("10.1.2.4"), 0)),
 	}}
 	side := Chain{Name: "side", Rules: []Rule{NewRule("", L4Proto(ICMPv6), Accept())}}
 	base := func(hook string, prio int32, policy string, parts ...[]Rule) Chain {
@@ -126,10 +132,10 @@ func samples() []*Table {
 			base("output", 0, "accept"), base("postrouting", 300, "accept", out), side,
 		}},
 		{Family: INet, Name: "t", Counters: counters, Sets: sets(false), Chains: []Chain{
-			base("forward", -10, "drop", common(true, true), out, routed, inet), base("input", 0, "accept"), nat, side,
+			base("forward", -10, "drop", common(true, true), out, routed, inet), base("input", 0, "accept"), nat, dest, side,
 		}},
 		{Family: IP, Name: "t", Counters: counters, Sets: sets(false), Chains: []Chain{
-			base("forward", 0, "accept", common(true, false), out, routed), nat, side,
+			base("forward", 0, "accept", common(true, false), out, routed), nat, dest, side,
 		}},
 		{Family: IP6, Name: "t", Counters: counters, Sets: sets(false), Chains: []Chain{
 			base("forward", 0, "accept", common(false, true), out, routed), nat, side,

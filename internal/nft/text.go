@@ -81,6 +81,9 @@ func (r Rule) text(f Family) string {
 		if e.Kind == KindUnknown {
 			return "# unknown: " + e.Name
 		}
+		if e.Kind == KindStampIIF {
+			return fmt.Sprintf("# the interface's number to @%s,%d,16: %s", e.Base, e.Offset*8, r.Comment)
+		}
 		words = append(words, e.text(f))
 	}
 	if r.Comment != "" {
@@ -95,6 +98,15 @@ func (e Expr) text(f Family) string {
 		return `counter name "` + e.Name + `"`
 	case KindSetMark:
 		return fmt.Sprintf("meta mark set %#010x", e.Number)
+	case KindDNAT:
+		to := e.Prefix.Addr().String()
+		if e.Number != 0 {
+			to = fmt.Sprintf("%s:%d", to, e.Number)
+		}
+		if f != INet {
+			return "dnat to " + to
+		}
+		return string(e.Kind) + " " + to
 	case KindDup:
 		return fmt.Sprintf("%s %d", e.Kind, e.Number)
 	case KindJump, KindGoto:
@@ -208,6 +220,8 @@ func (e Expr) sides(f Family) (left, right string) {
 			}
 		}
 		return left, strings.Join(states, ",")
+	case KindCTStatus:
+		return left, "dnat"
 	case KindMark:
 		if e.Mask != 0 {
 			left += fmt.Sprintf(" & %#010x", e.Mask)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -59,6 +60,16 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 	}
 	if err := s.captureFast(device, guests); err != nil {
 		return State{}, fmt.Errorf("capture gateway: %w", err)
+	}
+	if s.Stamp, err = nft.Read(ctx, nft.Bridge, TableName); err != nil {
+		return State{}, fmt.Errorf("capture gateway rules: %w", err)
+	}
+	if scope.Mappings != "" {
+		if _, err := os.Stat(scope.Mappings); err == nil {
+			s.Kept = true
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return State{}, fmt.Errorf("capture gateway: %w", err)
+		}
 	}
 	s.sort()
 	return s, ctx.Err()

@@ -19,6 +19,7 @@ const Part = "gateway"
 const (
 	DefaultDevice    = "nat64"
 	DefaultGuestLink = "br0"
+	DefaultMappings  = "/run/sixhost/nat64.json"
 )
 
 // Why a wish can't be served, or a gateway can't start; matched with errors.Is.
@@ -66,10 +67,21 @@ type Config struct {
 	// Known are guest addresses that have a mapping from the start and for
 	// good.
 	Known []netip.Addr
+	// Expose are ports and addresses of the host's that lead to guests.
+	Expose []Expose
 	// Pins is a folder on a BPF file system for the programs of the fast path,
 	// which are left out where the host can't have them; [DefaultPins] is the
 	// usual one. It belongs to this gateway alone. Empty means no fast path.
 	Pins string
+	// PerPort is how many addresses the guest behind one port of the bridge may
+	// use at a time; default [DefaultPerPort], negative for no limit. Known ones
+	// don't count.
+	PerPort int
+	// Mappings is the file in which mappings are kept that don't follow from the
+	// guest's address alone, so that a restart finds them again, whatever ended
+	// the program; default "/run/sixhost/nat64.json", "-" for none. A plan that
+	// removes the gateway removes it.
+	Mappings string
 	// Queues is how many queues of the device are served, each by a goroutine;
 	// default 1, at most 256.
 	Queues int
@@ -80,7 +92,7 @@ type Config struct {
 // Scope returns what Capture has to look at for this Config.
 func (c Config) Scope() Scope {
 	c = c.withDefaults()
-	return Scope{Device: c.Device, GuestLink: c.GuestLink, Uplink: c.Uplink, Prefix: c.Prefix, Pool: c.Pool, Pins: c.Pins}
+	return Scope{Device: c.Device, GuestLink: c.GuestLink, Uplink: c.Uplink, Prefix: c.Prefix, Pool: c.Pool, Pins: c.Pins, Mappings: c.mappingsFile()}
 }
 
 func (c Config) withDefaults() Config {
@@ -96,6 +108,12 @@ func (c Config) withDefaults() Config {
 	if c.Pool == (netip.Prefix{}) {
 		c.Pool = DefaultPool()
 	}
+	if c.PerPort == 0 {
+		c.PerPort = DefaultPerPort
+	}
+	if c.Mappings == "" {
+		c.Mappings = DefaultMappings
+	}
 	if c.Queues == 0 {
 		c.Queues = 1
 	}
@@ -103,7 +121,15 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	c.Guests = c.Guests.Masked()
-	return c
+	return c.withExposed()
+}
+
+// mappingsFile is "" for none.
+func (c Config) mappingsFile() string {
+	if c.Mappings == "-" {
+		return ""
+	}
+	return c.Mappings
 }
 
 // check returns a *plan.Refusal for what can't be served wherever it is. c has
@@ -139,6 +165,9 @@ func (c Config) check() error {
 		if !p.IsValid() || !p.Addr().Is4() {
 			return refuse("denied", ErrPool, "want IPv4 prefixes, not %s", p)
 		}
+	}
+	if err := c.checkExpose(); err != nil {
+		return err
 	}
 	for _, a := range c.Known {
 		if !c.Guests.Contains(a) {

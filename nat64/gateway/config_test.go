@@ -100,14 +100,15 @@ func TestPlanText(t *testing.T) {
 	}
 	if got, want := text(nothing, want), `apply:
    1. gateway     put the gateway's rules in place (nftables table inet sixhost_nat64, 17 rules, in one transaction)
-   2. gateway     make the persistent TUN device nat64
-   3. gateway     set sysctl net/ipv4/conf/nat64/forwarding = 1
-   4. gateway     set sysctl net/ipv6/conf/nat64/addr_gen_mode = 1
-   5. gateway     set sysctl net/ipv4/conf/br0/forwarding = 1
-   6. gateway     set the MTU of nat64 to 1500
-   7. gateway     set nat64 up
-   8. gateway     route 10.64.0.0/16 to nat64 with MTU 1480
-   9. gateway     route 64:ff9b::/96 to nat64
+   2. gateway     put the gateway's rules in place (nftables table bridge sixhost_nat64, 1 rule, in one transaction)
+   3. gateway     make the persistent TUN device nat64
+   4. gateway     set sysctl net/ipv4/conf/nat64/forwarding = 1
+   5. gateway     set sysctl net/ipv6/conf/nat64/addr_gen_mode = 1
+   6. gateway     set sysctl net/ipv4/conf/br0/forwarding = 1
+   7. gateway     set the MTU of nat64 to 1500
+   8. gateway     set nat64 up
+   9. gateway     route 10.64.0.0/16 to nat64 with MTU 1480
+  10. gateway     route 64:ff9b::/96 to nat64
 `; got != want {
 		t.Errorf("got\n%s", got)
 	}
@@ -117,7 +118,8 @@ func TestPlanText(t *testing.T) {
 	if got, want := text(want, nothing), `apply:
    1. gateway     remove the device nat64
    2. gateway     set sysctl net/ipv4/conf/br0/forwarding = 0
-   3. gateway     remove the gateway's rules (nftables table inet sixhost_nat64)
+   3. gateway     remove the gateway's rules (nftables table bridge sixhost_nat64)
+   4. gateway     remove the gateway's rules (nftables table inet sixhost_nat64)
 `; got != want {
 		t.Errorf("got\n%s", got)
 	}
@@ -125,5 +127,37 @@ func TestPlanText(t *testing.T) {
 	other.Device = "other"
 	if _, err := Plan(nothing, State{Scope: other.Scope()}); err == nil {
 		t.Error("planned from one device to another")
+	}
+}
+
+func TestFreePool(t *testing.T) {
+	inUse := func(s ...string) (out []InUse) {
+		for _, p := range prefixes(s...) {
+			out = append(out, InUse{Prefix: p})
+		}
+		return out
+	}
+	route := []Route{{Dst: netip.MustParsePrefix("64:ff9b::/96")}, {Dst: netip.MustParsePrefix("10.70.0.0/16")}}
+	for _, tt := range []struct {
+		there State
+		want  string
+	}{
+		{State{}, "10.64.0.0/16"},
+		{State{InUse: inUse("10.64.3.0/24")}, "10.65.0.0/16"},
+		{State{InUse: inUse("10.64.0.0/14", "10.68.0.1/32")}, "10.69.0.0/16"},
+		{State{InUse: inUse("10.64.3.0/24"), Routes: route}, "10.70.0.0/16"}, // ours
+		{State{InUse: inUse("10.0.0.0/8")}, ""},
+		{State{InUse: inUse("10.64.0.0/11", "10.96.0.0/11")}, ""},
+	} {
+		tt.there.Pool = poolCandidates()
+		got, err := freePool(tt.there)
+		if tt.want == "" {
+			var refusal *plan.Refusal
+			if !errors.As(err, &refusal) || !errors.Is(err, ErrOverlap) {
+				t.Errorf("%v: %s, %v", tt.there.InUse, got, err)
+			}
+		} else if err != nil || got.String() != tt.want {
+			t.Errorf("%v: %s, %v, want %s", tt.there.InUse, got, err, tt.want)
+		}
 	}
 }

@@ -37,13 +37,30 @@
 // connection). When the pool is full the one idle for longest is given to the
 // newcomer, with the kernel's connections of the old owner ended first, if it
 // has been idle for ten minutes, one in a second; else the newcomer is told
-// "address unreachable". So a guest that invents addresses can take none that
-// are in use. Addresses in [Config.Known] keep theirs for good.
+// "address unreachable". Addresses in [Config.Known] keep theirs for good.
 //
-// # Limits
+// Those that are not where the hash puts them, and those they had to make way
+// for, are kept in a file ([Config.Mappings]), so that a restart, after
+// whatever end, finds the same.
 //
-// The pool is the only limit to how many addresses one guest
-// can use.
+// # One guest against the others
+//
+// A rule in the bridge family stamps the number of the port on what guests send
+// to the prefix, over the low bits of the flow label, which translation leaves
+// out; what stood there is the guest's own word. So the translator knows whom a
+// new mapping is to be charged to, whatever source address the packet has. One
+// port gets [Config.PerPort] mappings, new ones no faster than 32 in a second
+// after the first 256, and only its own share of ICMP errors. When the pool is
+// full and nothing in it is idle, the port with most gives way to one with less
+// than a fair share. So a guest that invents addresses takes none from others.
+// Where the guests' link is no bridge, they can't be told apart.
+//
+// # Segments and fragments
+//
+// The device's packets carry the driver's header (virtio-net): checksums and
+// segments are left for later, and a packet of 64 KiB is translated as one,
+// where it lies. Fragments are translated one by one; those that can't be are
+// put together first, see siit.Reassembler.
 //
 // What can't be served is a *plan.Refusal that matches one of this package's
 // errors. Deciding, planning and the mapping are pure and build everywhere; on

@@ -31,12 +31,13 @@ func Example() {
 	// Output:
 	// apply:
 	//    1. gateway     put the gateway's rules in place (nftables table inet sixhost_nat64, 17 rules, in one transaction)
-	//    2. gateway     make the persistent TUN device nat64
-	//    3. gateway     set sysctl net/ipv4/conf/nat64/forwarding = 1
-	//    4. gateway     set sysctl net/ipv6/conf/nat64/addr_gen_mode = 1
-	//    5. gateway     set sysctl net/ipv4/conf/br0/forwarding = 1
-	//    6. gateway     set the MTU of nat64 to 1500
-	//    7. gateway     set nat64 up
-	//    8. gateway     route 10.64.0.0/16 to nat64 with MTU 1480
-	//    9. gateway     route 64:ff9b::/96 to nat64
+	//    2. gateway     put the gateway's rules in place (nftables table bridge sixhost_nat64, 1 rule, in one transaction)
+	//    3. gateway     make the persistent TUN device nat64
+	//    4. gateway     set sysctl net/ipv4/conf/nat64/forwarding = 1
+	//    5. gateway     set sysctl net/ipv6/conf/nat64/addr_gen_mode = 1
+	//    6. gateway     set sysctl net/ipv4/conf/br0/forwarding = 1
+	//    7. gateway     set the MTU of nat64 to 1500
+	//    8. gateway     set nat64 up
+	//    9. gateway     route 10.64.0.0/16 to nat64 with MTU 1480
+	//   10. gateway     route 64:ff9b::/96 to nat64
 }

@@ -250,8 +250,6 @@ func (t *table) adopt(m Mapping, last int64) bool {
 	if slot >= t.slots || t.owners[slot] != nil || t.guests[m.Guest] != nil {
 		return false
 	}
-	v := &mapping{Mapping: m}
-	v.last.Store(last)
-	t.guests[m.Guest], t.owners[slot] = v, v
+	t.put(m.Guest, slot).last.Store(last)
 	return true
 }

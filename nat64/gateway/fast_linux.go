@@ -19,6 +19,10 @@ func (s *State) captureFast(device, guestLink int) error {
 		return nil
 	}
 	found, err := fastpath.Find(s.Pins, device, guestLink)
+	if errors.Is(err, fastpath.ErrUnavailable) {
+		s.NoFast = err.Error()
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,10 @@ type host interface {
 	neighbours() ([]netip.Addr, error)
 	// source is the host's address that guests in a prefix see.
 	source(netip.Prefix) (netip.Addr, error)
+	// ports are the names of the guests' ports.
+	ports() (map[origin]string, error)
+	// own4 are the host's IPv4 addresses.
+	own4() ([]netip.Addr, error)
 	// forget ends the connections of a pool address.
 	forget(pool netip.Addr) error
 	Close() error
@@ -46,8 +50,9 @@ type host interface {
 // start fills a new Gateway's table.
 func (g *Gateway) start(now time.Time) {
 	g.table.now.Store(now.Unix())
+	g.restore()
 	for _, a := range g.config.Known {
-		g.table.assign(a, true)
+		g.table.assign(a, 0, true)
 	}
 	// Guests that were there before a restart may wait for data without sending
 	// anything: they need their mapping before they speak.
@@ -58,13 +63,51 @@ func (g *Gateway) start(now time.Time) {
 	slices.SortFunc(seen, netip.Addr.Compare)
 	for _, a := range seen {
 		if g.config.Guests.Contains(a) {
-			g.table.assign(a, false)
+			g.table.assign(a, 0, false)
 		}
 	}
 	g.findSource()
 }
 
+// restore makes the mappings kept by whoever served before. Without them the
+// gateway serves all the same.
+func (g *Gateway) restore() {
+	file := g.config.mappingsFile()
+	if file == "" {
+		return
+	}
+	all, err := readMappings(file)
+	if err != nil {
+		g.log.Warn("mappings of before are not known", "error", err)
+	}
+	g.table.restore(all, func(m Mapping) bool { return g.config.Guests.Contains(m.Guest) && g.config.Pool.Contains(m.Pool) })
+}
+
+// keepMappings writes them down when they have changed.
+func (g *Gateway) keepMappings(ctx context.Context) {
+	file := g.config.mappingsFile()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.table.changed:
+		}
+		if file == "" {
+			continue
+		}
+		if err := writeMappings(file, g.table.keptMappings()); err != nil {
+			g.log.Warn("mappings are not kept over a restart", "error", err)
+		}
+	}
+}
+
+// findSource follows the host's own addresses.
 func (g *Gateway) findSource() {
+	if own, err := g.host.own4(); err != nil {
+		g.log.Warn("the host's IPv4 addresses are not known, only the kernel refuses them", "error", err)
+	} else {
+		g.mapper.own4.Store(&own)
+	}
 	a, err := g.host.source(g.config.Guests)
 	if err != nil {
 		g.log.Debug("no address of the host's for ICMP errors", "error", err)
@@ -96,6 +139,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		})
 	}
 	wg.Go(func() { g.keepTime(ctx) })
+	wg.Go(func() { g.keepMappings(ctx) })
 	<-ctx.Done()
 	for _, c := range g.closers {
 		// A deadline in the past ends the read that is under way.
@@ -142,7 +186,7 @@ func (g *Gateway) Close() error {
 
 // Stats returns the counts so far. It may be called at any time.
 func (g *Gateway) Stats() Stats {
-	s := Stats{Path: PathPortable, FastPathError: g.fast.why(), Mappings: g.table.count(), Capacity: int(g.table.slots)}
+	s := Stats{Path: PathPortable, FastPathError: g.fast.why(), Mappings: g.table.count(), Capacity: int(g.table.slots), Refused: g.table.refusals()}
 	g.fast.mu.Lock()
 	s.addFast(g.fast.past.Fast)
 	g.fast.mu.Unlock()
@@ -153,6 +197,60 @@ func (g *Gateway) Stats() Stats {
 		q.counts.addTo(&s)
 	}
 	return s
+}
+
+// Use is one mapping in use.
+type Use struct {
+	Mapping
+	// Port is the guest's port of the bridge, "" where it is not known.
+	Port string
+	// Used is when a packet last went by it, to the second.
+	Used time.Time
+}
+
+// Mappings returns those in use, in the order of the guests' addresses.
+func (g *Gateway) Mappings() []Use {
+	names, err := g.host.ports()
+	if err != nil {
+		g.log.Debug("names of ports", "error", err)
+	}
+	t := g.table
+	t.mu.RLock()
+	out := make([]Use, 0, len(t.guests))
+	for _, m := range t.guests {
+		last := m.last.Load()
+		if t.second != nil {
+			last = max(last, t.second.lastUsed(m.Mapping))
+		}
+		out = append(out, Use{Mapping: m.Mapping, Port: names[m.origin], Used: time.Unix(last, 0)})
+	}
+	t.mu.RUnlock()
+	slices.SortFunc(out, func(a, b Use) int { return a.Guest.Compare(b.Guest) })
+	return out
+}
+
+// PerPort returns how many mappings each of the guests' ports has in use; those
+// whose port is not known are under "".
+func (g *Gateway) PerPort() map[string]int {
+	names, err := g.host.ports()
+	if err != nil {
+		g.log.Debug("names of ports", "error", err)
+	}
+	t := g.table
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	out := make(map[string]int)
+	known := 0
+	for o, s := range t.shares {
+		if s.mappings > 0 {
+			out[names[o]] += s.mappings
+			known += s.mappings
+		}
+	}
+	if rest := len(t.guests) - known; rest > 0 {
+		out[""] += rest
+	}
+	return out
 }
 
 // Mapped returns the pool address of a guest that has one.

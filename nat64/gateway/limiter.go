@@ -17,9 +17,14 @@ type bucket struct {
 // perSecond is how many errors one class of guests gets in a second.
 const perSecond = 50
 
-// allow reports whether an error may go to a guest at a time in seconds.
-func (l *limiter) allow(to netip.Addr, now int64) bool {
-	b := &l.buckets[preferred(to, uint32(len(l.buckets)))]
+// allow reports whether an error may go to a guest at a time in seconds. The
+// class is where the guest is, if that is known: it can invent addresses.
+func (l *limiter) allow(to netip.Addr, at origin, now int64) bool {
+	n := uint32(at) % uint32(len(l.buckets))
+	if at == 0 {
+		n = preferred(to, uint32(len(l.buckets)))
+	}
+	b := &l.buckets[n]
 	if b.second != now {
 		b.second, b.left = now, perSecond
 	}

@@ -24,7 +24,12 @@ import (
 	"github.com/sixhost/sixhost/plan"
 )
 
-func TestMain(m *testing.M) { os.Exit(nstest.Main(m)) }
+func TestMain(m *testing.M) {
+	if cfg := os.Getenv(serveEnv); cfg != "" {
+		os.Exit(serveAlone(cfg))
+	}
+	os.Exit(nstest.Main(m))
+}
 
 const (
 	testGuest  = "2001:db8:1:3::10"
@@ -45,6 +50,7 @@ type network struct {
 func newNetwork(t *testing.T) *network {
 	nstest.RequireTun(t)
 	n := &network{guest: nstest.NS(t), host: nstest.NS(t), web: nstest.NS(t), cfg: sampleConfig()}
+	n.cfg.Mappings = t.TempDir() + "/nat64.json"
 	for _, ns := range []*netns.NS{n.guest, n.host, n.web} {
 		nstest.Do(t, ns, func() error {
 			for _, key := range []string{"net/ipv6/conf/all/accept_dad", "net/ipv6/conf/default/accept_dad", "net/ipv6/conf/all/accept_ra", "net/ipv6/conf/default/accept_ra"} {

@@ -39,7 +39,11 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{log: cfg.Logger, config: cfg, host: &kernel{h: h, link: cfg.GuestLink}}
 	g.table = newTable(cfg.Pool, g.forget)
+	g.table.quota = max(0, cfg.PerPort)
 	g.mapper = newMapper(cfg, g.table)
+	if guests, err := h.LinkByName(cfg.GuestLink); err == nil {
+		_, g.mapper.stamped = guests.(*netlink.Bridge)
+	}
 	for i := range cfg.Queues {
 		fd, err := openTun(cfg.Device)
 		if err != nil {
@@ -55,6 +59,7 @@ func New(cfg Config) (*Gateway, error) {
 		g.Close()
 		return nil, fmt.Errorf("start gateway: %w", err)
 	}
+	g.pinExposed(time.Now())
 	if cfg.Pins != "" {
 		programs, err := cfg.openFast(h)
 		if err == nil {
@@ -123,6 +128,35 @@ func (k *kernel) source(guests netip.Prefix) (netip.Addr, error) {
 		}
 	}
 	return netip.Addr{}, fmt.Errorf("the host has no address towards %s", guests)
+}
+
+func (k *kernel) own4() ([]netip.Addr, error) {
+	all, err := retry(func() ([]netlink.Addr, error) { return k.h.AddrList(nil, netlink.FAMILY_V4) })
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	var out []netip.Addr
+	for _, a := range all {
+		if ip, ok := netip.AddrFromSlice(a.IP.To4()); ok {
+			out = append(out, ip)
+		}
+	}
+	return out, nil
+}
+
+// ports are the names of links by their numbers as far as a stamp holds them.
+func (k *kernel) ports() (map[origin]string, error) {
+	links, err := retry(k.h.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	out := make(map[origin]string)
+	for _, l := range links {
+		if l.Attrs().MasterIndex != 0 {
+			out[origin(l.Attrs().Index)] = l.Attrs().Name
+		}
+	}
+	return out, nil
 }
 
 func (k *kernel) forget(pool netip.Addr) error {

@@ -2,8 +2,11 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -24,16 +27,19 @@ func Plan(from, to State) (plan.Plan, error) {
 	}
 	dev := to.Device
 
-	if to.Table != nil && !nft.Equal(from.Table, to.Table) {
-		if err := to.Table.Check(); err != nil {
+	for _, t := range []struct{ from, to *nft.Table }{{from.Table, to.Table}, {from.Stamp, to.Stamp}} {
+		if t.to == nil || nft.Equal(t.from, t.to) {
+			continue
+		}
+		if err := t.to.Check(); err != nil {
 			return plan.Plan{}, fmt.Errorf("plan gateway rules: %w", err)
 		}
 		n := 0
-		for _, c := range to.Table.Chains {
+		for _, c := range t.to.Chains {
 			n += len(c.Rules)
 		}
-		step(func(ctx context.Context) error { return nft.Replace(ctx, to.Table) },
-			"put the gateway's rules in place (nftables table %s %s, %d rules, in one transaction)", to.Table.Family, to.Table.Name, n)
+		step(func(ctx context.Context) error { return nft.Replace(ctx, t.to) },
+			"put the gateway's rules in place (nftables table %s %s, %s, in one transaction)", t.to.Family, t.to.Name, ruleCount(n))
 	}
 
 	if text, do, ok := leavesFast(from, to); ok {
@@ -100,11 +106,33 @@ func Plan(from, to State) (plan.Plan, error) {
 	if text, do, ok := entersFast(from, to, fresh); ok {
 		step(do, "%s", text)
 	}
-	if to.Table == nil && from.Table != nil {
-		step(func(ctx context.Context) error { return nft.Delete(ctx, nft.INet, TableName) },
-			"remove the gateway's rules (nftables table %s %s)", nft.INet, TableName)
+	for _, t := range []struct{ from, to *nft.Table }{{from.Stamp, to.Stamp}, {from.Table, to.Table}} {
+		if t.to == nil && t.from != nil {
+			step(func(ctx context.Context) error { return nft.Delete(ctx, t.from.Family, t.from.Name) },
+				"remove the gateway's rules (nftables table %s %s)", t.from.Family, t.from.Name)
+		}
+	}
+	if from.Kept && !to.Kept {
+		step(func(ctx context.Context) error { return removeFile(ctx, from.Mappings) }, "forget the mappings kept in %s", from.Mappings)
 	}
 	return p, nil
+}
+
+func ruleCount(n int) string {
+	if n == 1 {
+		return "1 rule"
+	}
+	return fmt.Sprintf("%d rules", n)
+}
+
+func removeFile(ctx context.Context, path string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget the mappings kept: %w", err)
+	}
+	return nil
 }
 
 // make is what of a device can't be changed.

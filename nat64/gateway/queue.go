@@ -31,6 +31,7 @@ type queue struct {
 	dev    io.ReadWriter
 	tr     *siit.Translator
 	m      *mapper
+	view   *view
 	limit  limiter
 	counts counts
 	whole  siit.Reassembler
@@ -40,11 +41,13 @@ type queue struct {
 }
 
 func newQueue(dev io.ReadWriter, m *mapper) *queue {
+	v := &view{mapper: m}
 	return &queue{
-		dev: dev,
-		m:   m,
+		dev:  dev,
+		m:    m,
+		view: v,
 		tr: &siit.Translator{
-			Map: m,
+			Map: v,
 			// The kernel counts a hop on the way to the device and one on the way
 			// from it.
 			KeepHops:   true,
@@ -82,6 +85,7 @@ func (q *queue) handle(n int) {
 	}
 	switch packet[0] >> 4 {
 	case 4:
+		q.view.from = 0
 		h, ok := q.unfragmentable(h, packet)
 		if !ok {
 			return
@@ -92,6 +96,7 @@ func (q *queue) handle(n int) {
 		}
 		q.to6(q.buf[at-moved:], h, packet)
 	case 6:
+		q.view.from = q.m.origin(packet)
 		out := q.buf[at+moved:]
 		n, res := q.tr.To4(out, packet, h.offload())
 		if needsWhole(res, packet) {
@@ -263,7 +268,7 @@ func (q *queue) answer6(packet []byte, res siit.Result) {
 
 // answer writes the packet of n octets that is in out.
 func (q *queue) answer(n int, to netip.Addr) {
-	if !q.limit.allow(to, q.m.table.now.Load()) {
+	if !q.limit.allow(to, q.view.from, q.m.table.now.Load()) {
 		q.counts.withheld.Add(1)
 		return
 	}

@@ -1,6 +1,10 @@
 package gateway
 
-import "github.com/sixhost/sixhost/internal/nft"
+import (
+	"slices"
+
+	"github.com/sixhost/sixhost/internal/nft"
+)
 
 // TableName is the nftables table, of family inet.
 const TableName = "sixhost_nat64"
@@ -28,6 +32,20 @@ const (
 	priLast   = 300
 )
 
+// stamp is the table in the bridge family that writes the number of the port
+// into the flow label of what guests send to the prefix, so that the translator
+// knows whom a mapping is to be charged to. Whatever stood there is the guest's
+// own word, and translation leaves the flow label out.
+func (c Config) stamp() *nft.Table {
+	return &nft.Table{
+		Family: nft.Bridge,
+		Name:   TableName,
+		Chains: []nft.Chain{{Name: "stamp", Type: "filter", Hook: "prerouting", Priority: priRaw, Policy: "accept", Rules: []nft.Rule{
+			nft.NewRule("which port a packet to the prefix came in by", nft.Daddr(c.Prefix.Prefix()), nft.StampIIF(nft.NetworkHeader, 2)),
+		}}},
+	}
+}
+
 // rules are the wall around the translator. They hold by themselves: also with
 // a translator that is wrong, or none. c has its defaults.
 func (c Config) rules() *nft.Table {
@@ -47,7 +65,11 @@ func (c Config) rules() *nft.Table {
 		return nft.Chain{Name: name, Type: "filter", Hook: hook, Priority: priority, Policy: "accept", Rules: rules}
 	}
 
-	forward := []nft.Rule{
+	inbound := []nft.Rule{drop("nothing comes in unasked", counterInbound, out, v4, nft.Invert(answers))}
+	if len(c.Expose) > 0 {
+		inbound = slices.Insert(inbound, 0, nft.NewRule("but to what is exposed", out, v4, nft.CTDNAT(), nft.Accept()))
+	}
+	forward := slices.Concat([]nft.Rule{
 		drop("only guests use NAT64", counterStranger, out, v6, nft.Invert(nft.IIFName(c.GuestLink))),
 		drop("guests have guests' addresses", counterStranger, out, nft.Invert(nft.Saddr(c.Guests))),
 		drop("nothing but the prefix is translated", counterStranger, out, nft.Invert(nft.Daddr(prefix))),
@@ -56,13 +78,13 @@ func (c Config) rules() *nft.Table {
 		drop("translated packets come from the pool", counterSpoofed, in, nft.Invert(fromPool)),
 		refuse("destinations that are refused", counterDenied, in, nft.In(nft.KindIPDaddr, setDenied)),
 		drop("conntrack can't place it, so it would not be masqueraded", counterInvalid, in, v4, nft.CTState(nft.Invalid)),
-		drop("nothing comes in unasked", counterInbound, out, v4, nft.Invert(answers)),
+	}, inbound, []nft.Rule{
 		drop("forwarding is for NAT64 only", counterPlain, v4, nft.IIFName(c.GuestLink), nft.OIFName(c.GuestLink)),
-	}
+	})
 	if c.Uplink != c.GuestLink {
 		forward = append(forward, drop("forwarding is for NAT64 only", counterPlain, v4, nft.IIFName(c.GuestLink), nft.OIFName(c.Uplink)))
 	}
-	return &nft.Table{
+	table := &nft.Table{
 		Family:   nft.INet,
 		Name:     TableName,
 		Counters: []string{counterSpoofed, counterStranger, counterDenied, counterHost, counterInvalid, counterInbound, counterPlain, counterLeak},
@@ -88,4 +110,8 @@ func (c Config) rules() *nft.Table {
 			),
 		},
 	}
+	if rules := c.exposeRules(); len(rules) > 0 {
+		table.Chains = append(table.Chains, nft.Chain{Name: "dest_nat", Type: "nat", Hook: "prerouting", Priority: priDstNAT, Policy: "accept", Rules: rules})
+	}
+	return table
 }

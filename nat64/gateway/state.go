@@ -20,6 +20,8 @@ type Scope struct {
 	Pool      netip.Prefix `json:"pool"`
 	// Pins is where the fast path is pinned, empty for none.
 	Pins string `json:"pins,omitempty"`
+	// Mappings is the file of the mappings kept, "" for none.
+	Mappings string `json:"mappings,omitempty"`
 }
 
 // State is what this package owns on a host, as wanted or as found. It marshals
@@ -39,6 +41,10 @@ type State struct {
 	Fast *Fast `json:"fast,omitempty"`
 	// NoFast says why there can be none; only captured.
 	NoFast string `json:"no_fast,omitempty"`
+	// Stamp are the rules that tell guests' ports apart, nil where there are none.
+	Stamp *nft.Table `json:"stamp,omitempty"`
+	// Kept says that there is a file of mappings.
+	Kept bool `json:"kept,omitempty"`
 	// InUse are routes and addresses of others that overlap Pool or Prefix;
 	// only captured.
 	InUse []InUse `json:"in_use,omitempty"`
@@ -121,9 +127,11 @@ func (c Config) State(there State) (State, error) {
 		return State{}, &plan.Refusal{Subject: subject, Err: ErrOverlap,
 			Reason: fmt.Sprintf("%s is already reached%s here, which %s overlaps; choose another %s", u.Prefix, by, mine, field)}
 	}
-	table := c.rules()
-	if err := table.Check(); err != nil {
-		return State{}, fmt.Errorf("make gateway rules: %w", err)
+	table, stamp := c.rules(), c.stamp()
+	for _, t := range []*nft.Table{table, stamp} {
+		if err := t.Check(); err != nil {
+			return State{}, fmt.Errorf("make gateway rules: %w", err)
+		}
 	}
 	return State{
 		Scope: c.Scope(),
@@ -140,6 +148,8 @@ func (c Config) State(there State) (State, error) {
 		},
 		Table: table,
 		Fast:  c.fast(there),
+		Stamp: stamp,
+		Kept:  there.Kept,
 	}, nil
 }
 

@@ -30,6 +30,9 @@ type Stats struct {
 	Fragments uint64
 	// Mappings in use, of the Capacity that the pool has room for.
 	Mappings, Capacity int
+	// Refused is how often a guest was refused a mapping, as its port has its
+	// share, asks too fast, or the pool is full.
+	Refused uint64
 }
 
 // The ways a packet can take.

@@ -20,6 +20,11 @@ type mapping struct {
 	// last is when a packet used it, in seconds of the table's clock.
 	last   atomic.Int64
 	pinned bool
+	// origin is whom the mapping is charged to.
+	origin origin
+	// kept mappings are written down, as they don't follow from the guest's
+	// address alone: see remember.go.
+	kept bool
 }
 
 // table holds the mappings. Its methods may be called from several goroutines.
@@ -40,6 +45,11 @@ type table struct {
 	owners map[uint32]*mapping // by slot
 	// searched is the second in which the idlest mapping was last looked for.
 	searched int64
+	shares   map[origin]*share
+	quota    int // mappings of one origin; 0 for no limit
+	refused  uint64
+	// changed has a value while a kept mapping is not written down.
+	changed chan struct{}
 }
 
 // The pool's first address is the network's, the second the gateway's own, the
@@ -59,6 +69,8 @@ func newTable(pool netip.Prefix, onReuse func(netip.Addr)) *table {
 		onReuse: onReuse,
 		guests:  make(map[netip.Addr]*mapping),
 		owners:  make(map[uint32]*mapping),
+		shares:  make(map[origin]*share),
+		changed: make(chan struct{}, 1),
 	}
 }
 
@@ -104,36 +116,81 @@ func (t *table) touch(m *mapping) {
 	}
 }
 
-// assign returns the pool address of a guest, and gives it one if it has none.
-// ok is false when the pool is full of mappings in use.
-func (t *table) assign(guest netip.Addr, pin bool) (pool netip.Addr, ok bool) {
-	if a, ok := t.lookup4(guest); ok && !pin {
-		return a, true
+// assign returns the pool address of a guest, and gives it one if it has none,
+// which is charged to an origin. ok is false when the origin has its share, or
+// the pool is full of mappings in use.
+func (t *table) assign(guest netip.Addr, from origin, pin bool) (pool netip.Addr, ok bool) {
+	t.mu.RLock()
+	m := t.guests[guest]
+	settled := m != nil && !pin && (m.origin != 0 || from == 0)
+	t.mu.RUnlock()
+	if settled {
+		t.touch(m)
+		return m.Pool, true
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if m := t.guests[guest]; m != nil {
+		if m.origin == 0 {
+			t.charge(m, from)
+		}
 		m.pinned = m.pinned || pin
+		t.touch(m)
 		return m.Pool, true
 	}
-	slot, ok := t.place(guest)
-	if !ok {
+	if !pin && !t.mayHaveMore(from) {
+		t.refused++
 		return netip.Addr{}, false
 	}
-	m := &mapping{Mapping: Mapping{guest, t.addr(slot + firstSlot)}, pinned: pin}
+	slot, ok := t.place(guest, from)
+	if !ok {
+		t.refused++
+		return netip.Addr{}, false
+	}
+	m = t.put(guest, slot)
+	m.pinned = pin
+	t.charge(m, from)
+	return m.Pool, true
+}
+
+// put makes a mapping at a free slot.
+func (t *table) put(guest netip.Addr, slot uint32) *mapping {
+	m := &mapping{Mapping: Mapping{guest, t.addr(slot + firstSlot)}}
 	m.last.Store(t.now.Load())
 	t.guests[guest], t.owners[slot] = m, m
+	t.keep(m, slot)
 	if t.second != nil {
 		t.second.mapped(m.Mapping)
 	}
-	return m.Pool, true
+	return m
+}
+
+// end takes a mapping out of the table.
+func (t *table) end(m *mapping) {
+	if t.second != nil {
+		t.second.unmapped(m.Mapping)
+	}
+	if t.onReuse != nil {
+		t.onReuse(m.Pool)
+	}
+	t.uncharge(m)
+	delete(t.guests, m.Guest)
+	delete(t.owners, t.slot(m.Pool))
+	if m.kept {
+		t.note()
+	}
+}
+
+func (t *table) slot(pool netip.Addr) uint32 {
+	b := pool.As4()
+	return binary.BigEndian.Uint32(b[:]) - t.base - firstSlot
 }
 
 // place finds a slot: the one the guest's address names, the next free one, or
 // the one idle for longest.
-func (t *table) place(guest netip.Addr) (uint32, bool) {
-	want := preferred(guest, t.slots)
+func (t *table) place(guest netip.Addr, from origin) (uint32, bool) {
 	if uint32(len(t.owners)) < t.slots {
+		want := preferred(guest, t.slots)
 		for i := range t.slots {
 			if slot := (want + i) % t.slots; t.owners[slot] == nil {
 				return slot, true
@@ -148,25 +205,44 @@ func (t *table) place(guest netip.Addr) (uint32, bool) {
 		return 0, false
 	}
 	t.searched = now
-	var oldest *mapping
-	var at uint32
-	for slot, m := range t.owners {
-		if !m.pinned && (oldest == nil || m.last.Load() < oldest.last.Load()) {
-			oldest, at = m, slot
+	m := t.idlest(func(*mapping) bool { return true })
+	if m == nil || !t.idle(m) {
+		// Nothing is idle. Whoever has more than a fair share gives way to one
+		// who has less.
+		if m = t.greediest(from); m == nil {
+			return 0, false
 		}
 	}
-	if oldest == nil || now-oldest.last.Load() < int64(reuseAfter/time.Second) {
-		return 0, false
+	t.end(m)
+	return t.slot(m.Pool), true
+}
+
+// idle reports whether a mapping may be given away.
+func (t *table) idle(m *mapping) bool {
+	return t.now.Load()-m.last.Load() >= int64(reuseAfter/time.Second)
+}
+
+// idlest returns the mapping that was used least lately of those that may go
+// and match; nil if there is none. Those that look idle are asked for at the
+// second translator, a few of them.
+func (t *table) idlest(match func(*mapping) bool) *mapping {
+	for range 64 {
+		var oldest *mapping
+		for _, m := range t.owners {
+			if !m.pinned && match(m) && (oldest == nil || m.last.Load() < oldest.last.Load()) {
+				oldest = m
+			}
+		}
+		if oldest == nil || t.second == nil {
+			return oldest
+		}
+		used := t.second.lastUsed(oldest.Mapping)
+		if used <= oldest.last.Load() {
+			return oldest
+		}
+		oldest.last.Store(used)
 	}
-	if t.second != nil {
-		t.second.unmapped(oldest.Mapping)
-	}
-	if t.onReuse != nil {
-		t.onReuse(oldest.Pool)
-	}
-	delete(t.guests, oldest.Guest)
-	delete(t.owners, at)
-	return at, true
+	return nil
 }
 
 // count returns how many mappings there are.
@@ -174,6 +250,13 @@ func (t *table) count() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return len(t.guests)
+}
+
+// refusals returns how often a guest got no mapping.
+func (t *table) refusals() uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.refused
 }
 
 // preferred is the slot a guest's address names, the same after every restart.

@@ -24,7 +24,7 @@ func TestPreferredIsStable(t *testing.T) {
 		{"2001:db8:1:3:5054:ff:fe12:3457", "10.64.213.24"},
 		{"2001:db8:1:3::10", "10.64.38.62"},
 	} {
-		got, ok := newTable(DefaultPool(), nil).assign(netip.MustParseAddr(tt.guest), false)
+		got, ok := newTable(DefaultPool(), nil).assign(netip.MustParseAddr(tt.guest), 0, false)
 		if !ok || got.String() != tt.want {
 			t.Errorf("%s: %s, want %s", tt.guest, got, tt.want)
 		}
@@ -41,7 +41,7 @@ func TestTable(t *testing.T) {
 	tab.now.Store(1000)
 	taken := map[netip.Addr]netip.Addr{}
 	for n := range uint64(13) {
-		a, ok := tab.assign(guestN(n), n == 0)
+		a, ok := tab.assign(guestN(n), 0, n == 0)
 		if !ok || !pool.Contains(a) || a == tab.own() || a == pool.Addr() || a == netip.MustParseAddr("10.9.8.15") {
 			t.Fatalf("guest %d: %s %v", n, a, ok)
 		}
@@ -52,13 +52,13 @@ func TestTable(t *testing.T) {
 		if g, ok := tab.lookup6(a); !ok || g != guestN(n) {
 			t.Fatalf("%s leads to %s %v", a, g, ok)
 		}
-		if again, _ := tab.assign(guestN(n), false); again != a {
+		if again, _ := tab.assign(guestN(n), 0, false); again != a {
 			t.Fatalf("guest %d has %s and %s", n, a, again)
 		}
 	}
 	// Full, and all in use.
 	tab.now.Store(1000 + 599)
-	if _, ok := tab.assign(guestN(100), false); ok {
+	if _, ok := tab.assign(guestN(100), 0, false); ok {
 		t.Error("a mapping in use was given away")
 	}
 	for n := range uint64(13) {
@@ -69,7 +69,7 @@ func TestTable(t *testing.T) {
 	tab.now.Store(1000 + 600)
 	// Guests 0 and 5 are idle; 0 keeps its address for good.
 	was, _ := tab.guests[guestN(5)]
-	a, ok := tab.assign(guestN(100), false)
+	a, ok := tab.assign(guestN(100), 0, false)
 	if !ok || a != was.Pool || !slices.Equal(forgotten, []netip.Addr{a}) {
 		t.Errorf("got %s %v, forgot %v, want %s", a, ok, forgotten, was.Pool)
 	}
@@ -85,7 +85,7 @@ func TestTable(t *testing.T) {
 			tab.lookup4(guestN(n))
 		}
 	}
-	if _, ok := tab.assign(guestN(5), false); ok {
+	if _, ok := tab.assign(guestN(5), 0, false); ok {
 		t.Error("the pinned guest's address was given away")
 	}
 	if tab.count() != 13 {
@@ -102,13 +102,13 @@ func TestTable(t *testing.T) {
 func TestReuseIsSlow(t *testing.T) {
 	tab := newTable(netip.MustParsePrefix("10.9.8.0/24"), nil)
 	for n := range uint64(253) {
-		tab.assign(guestN(n), false)
+		tab.assign(guestN(n), 0, false)
 	}
 	for now := int64(10000); now < 10010; now++ {
 		tab.now.Store(now)
 		got := 0
 		for n := range uint64(1000) {
-			if _, ok := tab.assign(guestN(uint64(now)*1000+n), false); ok {
+			if _, ok := tab.assign(guestN(uint64(now)*1000+n), 0, false); ok {
 				got++
 			}
 		}
@@ -123,11 +123,11 @@ func TestMappingsSurviveRestart(t *testing.T) {
 	first, second := newTable(DefaultPool(), nil), newTable(DefaultPool(), nil)
 	order := rand.New(rand.NewPCG(7, 8)).Perm(1000)
 	for n := range uint64(1000) {
-		first.assign(guestN(n), false)
+		first.assign(guestN(n), 0, false)
 	}
 	moved := 0
 	for _, n := range order {
-		a, _ := second.assign(guestN(uint64(n)), false)
+		a, _ := second.assign(guestN(uint64(n)), 0, false)
 		if b, _ := first.lookup4(guestN(uint64(n))); a != b {
 			moved++
 		}
@@ -162,14 +162,14 @@ func TestLimiter(t *testing.T) {
 	var l limiter
 	n := 0
 	for range 1000 {
-		if l.allow(guestN(1), 5) {
+		if l.allow(guestN(1), 0, 5) {
 			n++
 		}
 	}
 	if n != perSecond {
 		t.Errorf("%d errors in one second", n)
 	}
-	if !l.allow(guestN(1), 6) {
+	if !l.allow(guestN(1), 0, 6) {
 		t.Error("none in the next")
 	}
 }

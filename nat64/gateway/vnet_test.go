@@ -28,7 +28,7 @@ func pseudo(src, dst []byte, proto uint8, n int) []byte {
 // the pseudo-header's sum.
 func ip4(t *testing.T, q *queue, proto uint8, flags byte, upper []byte) []byte {
 	t.Helper()
-	pool, ok := q.m.table.assign(guestN(0x10), true)
+	pool, ok := q.m.table.assign(guestN(0x10), 0, true)
 	if !ok {
 		t.Fatal("no mapping")
 	}
@@ -175,7 +175,7 @@ func TestHeaderThatDoesNotFit(t *testing.T) {
 // out of bounds, and what is written has the length it says.
 func FuzzQueue(f *testing.F) {
 	q := newTestQueue(&tape{}, sampleConfig())
-	pool, _ := q.m.table.assign(guestN(0x10), true)
+	pool, _ := q.m.table.assign(guestN(0x10), 0, true)
 	four := make([]byte, 100)
 	four[0], four[3], four[8], four[9] = 0x45, 100, 64, 17
 	d := pool.As4()
@@ -196,7 +196,7 @@ func FuzzQueue(f *testing.F) {
 		}
 		dev := &tape{}
 		q := newTestQueue(dev, sampleConfig())
-		q.m.table.assign(guestN(0x10), true)
+		q.m.table.assign(guestN(0x10), 0, true)
 		q.take(vnet{flags, gso, headers, size, start, sum}, p)
 		for i, out := range dev.out {
 			h := dev.headers[i]

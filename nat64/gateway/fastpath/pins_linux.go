@@ -76,7 +76,8 @@ func Probe(dir string) error {
 	return nil
 }
 
-// Find returns what is pinned in dir, nil for nothing. device and guestLink are
+// Find returns what is pinned in dir, nil for nothing; the error matches
+// ErrUnavailable where that is another network namespace's. device and guestLink are
 // the indexes that they have in the calling thread's network namespace, 0 for
 // none.
 func Find(dir string, device, guestLink int) (*Found, error) {
@@ -85,6 +86,11 @@ func Find(dir string, device, guestLink int) (*Found, error) {
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("look for the fast path: %w", err)
+	}
+	for name, at := range map[string]ebpf.AttachType{pinTo4: ebpf.AttachTCXIngress, pinTo6: ebpf.AttachTCXEgress} {
+		if foreign(filepath.Join(dir, name), at) {
+			return nil, fmt.Errorf("%w: %s holds the programs of another network namespace", ErrUnavailable, dir)
+		}
 	}
 	a, err := readAbout(dir)
 	if err != nil {
@@ -96,6 +102,21 @@ func Find(dir string, device, guestLink int) (*Found, error) {
 		attached(filepath.Join(dir, pinTo4), guestLink, ebpf.AttachTCXIngress) &&
 		attached(filepath.Join(dir, pinTo6), device, ebpf.AttachTCXEgress)
 	return f, nil
+}
+
+// foreign reports whether the pinned link is at a device of another network
+// namespace. One whose device is gone is nobody's.
+func foreign(pin string, at ebpf.AttachType) bool {
+	l, err := link.LoadPinnedLink(pin, nil)
+	if err != nil {
+		return false
+	}
+	defer l.Close()
+	info, err := l.Info()
+	if err != nil || info.TCX() == nil || info.TCX().Ifindex == 0 {
+		return false
+	}
+	return !attached(pin, int(info.TCX().Ifindex), at)
 }
 
 // attached reports whether the pinned link's program is at a device of this
