@@ -103,6 +103,8 @@ func (s *Site) transfer(size int) error {
 		}
 		return nil
 	}
+	// Ten megabytes a second is slow even for a machine under load.
+	deadline := time.Now().Add(6*s.Patience + time.Duration(size/(10<<20))*time.Second)
 	done := make(chan error, 1)
 	go func() {
 		c, err := l.Accept()
@@ -111,7 +113,7 @@ func (s *Site) transfer(size int) error {
 			return
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(6 * s.Patience))
+		c.SetDeadline(deadline)
 		if err := hash(c); err != nil {
 			done <- fmt.Errorf("from the guest: %w", err)
 			return
@@ -123,6 +125,7 @@ func (s *Site) transfer(size int) error {
 		return err
 	}
 	defer c.Close()
+	c.SetDeadline(deadline)
 	if err := send(c); err != nil {
 		return fmt.Errorf("from the guest: %w", err)
 	}
@@ -132,6 +135,7 @@ func (s *Site) transfer(size int) error {
 	return <-done
 }
 
+// refused: a connection to a closed port ends at once.
 func (s *Site) refused() error {
 	c, err := s.dialTCP(9)
 	if err == nil {
