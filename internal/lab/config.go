@@ -16,6 +16,8 @@ type Config struct {
 	// Elsewhere leaves the server to the caller, a virtual machine say: there is
 	// no node for it, and Lab.Wire carries the frames of the provider's port.
 	Elsewhere bool
+	// Provider is how the provider gives the server its /64. Default Routed.
+	Provider ProviderKind
 }
 
 // RunDir is the folder that Init makes the lab's own.
