@@ -15,6 +15,8 @@ type labOptions struct {
 	keep   bool
 	json   bool
 	recipe string
+	// provider is how the /64 comes to the server.
+	provider lab.ProviderKind
 }
 
 // The recipes of fullhost lab.
@@ -28,13 +30,19 @@ const maxLabGuests = 1022
 
 func (a app) labOptions(args []string) (labOptions, error) {
 	var o labOptions
+	var kind string
 	if err := a.flags("lab", args, func(fs *flag.FlagSet) {
 		fs.IntVar(&o.guests, "guests", 3, "how many guests, 1 to 1022")
 		fs.BoolVar(&o.keep, "keep", false, "leave the lab standing and print how to look inside")
 		fs.BoolVar(&o.json, "json", false, "print the table as JSON on standard output, the steps on standard error")
 		fs.StringVar(&o.recipe, "recipe", recipeFullhost, "how the server is set up: fullhost, or article (Debian's ebtables and radvd in naive order, which fails)")
+		fs.StringVar(&kind, "provider", lab.Routed.String(), "what the provider does with the /64: routed (to the server) or on-link (its router asks for each address)")
 	}); err != nil {
 		return labOptions{}, err
+	}
+	var err error
+	if o.provider, err = lab.ParseProviderKind(kind); err != nil {
+		return labOptions{}, usageError{fmt.Sprintf("lab: -provider: %v", err)}
 	}
 	if o.guests < 1 || o.guests > maxLabGuests {
 		return labOptions{}, usageError{fmt.Sprintf("lab: -guests: want 1 to %d, not %d", maxLabGuests, o.guests)}

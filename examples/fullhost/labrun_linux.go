@@ -115,8 +115,8 @@ func labInner() int {
 // run does the whole job and returns the table.
 func (r *labRun) run(ctx context.Context) (table, error) {
 	var t table
-	r.out.step("Building the practice provider: router with port security, two web servers, DNS, clients, the server.")
-	l, err := lab.New(ctx, lab.Config{Names: lab.NamesDir, Dir: lab.RunDir})
+	r.out.step("Building the practice provider (%s): router with port security, two web servers, DNS, clients, the server.", r.options.provider)
+	l, err := lab.New(ctx, lab.Config{Names: lab.NamesDir, Dir: lab.RunDir, Provider: r.options.provider})
 	if err != nil {
 		return t, err
 	}
