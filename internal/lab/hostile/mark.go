@@ -26,21 +26,23 @@ type Attack struct {
 func (a Attack) Number() uint8 { return a.number }
 
 // markStart begins a mark, in bytes that don't turn up by themselves.
-var markStart = []byte{0xc5, 'h', 's', 0x9e, 0xa7}
+var markStart = []byte{0xc5, 'h', 0x9e, 0xa7}
 
 // markSize is the length of a mark: it fits into a neighbour discovery option of
 // eight bytes, and into a label of a name.
 const markSize = 6
 
-func mark(number uint8) []byte { return append(bytes.Clone(markStart), number) }
+// mark ends with the number and its complement, so that random changes don't make
+// it another's.
+func mark(number uint8) []byte { return append(bytes.Clone(markStart), number, ^number) }
 
 // MarkOf returns the number of the attack that a frame carries.
 func MarkOf(frame []byte) (uint8, bool) {
 	i := bytes.Index(frame, markStart)
-	if i < 0 || i+markSize > len(frame) {
+	if i < 0 || i+markSize > len(frame) || frame[i+4] != ^frame[i+5] {
 		return 0, false
 	}
-	return frame[i+markSize-1], true
+	return frame[i+4], true
 }
 
 // Tally counts marked frames by attack. Its methods may be called from several

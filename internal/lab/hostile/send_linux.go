@@ -40,7 +40,7 @@ const burst = 64
 
 // Send puts all frames of an attack on the wire and returns how many the sender's
 // own kernel took: it refuses those that are shorter than an Ethernet header or
-// longer than its MTU allows.
+// longer than its own MTU or the other end's allows.
 func (s *Sender) Send(ctx context.Context, a Attack) (sent int, err error) {
 	for i, f := range a.Frames {
 		if i%burst == burst-1 {
@@ -54,7 +54,7 @@ func (s *Sender) Send(ctx context.Context, a Attack) (sent int, err error) {
 		switch err := s.one(f); {
 		case err == nil:
 			sent++
-		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EMSGSIZE):
+		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EMSGSIZE), errors.Is(err, unix.ENOBUFS):
 		default:
 			return sent, fmt.Errorf("send %q on %s: %w", a.Name, s.name, err)
 		}
@@ -63,7 +63,7 @@ func (s *Sender) Send(ctx context.Context, a Attack) (sent int, err error) {
 }
 
 func (s *Sender) one(frame []byte) error {
-	for range 1000 {
+	for range 20 {
 		err := unix.Sendto(s.fd, frame, 0, &s.to)
 		if !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR) {
 			return err
