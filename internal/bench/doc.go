@@ -1,7 +1,7 @@
 // Command bench measures the whole program, examples/fullhost, in the practice
 // provider of internal/lab, and prints one table.
 //
-//	go run ./internal/bench [flags] [lab|plan|apply|memory|guests|move ...]
+//	go run ./internal/bench [flags] [lab|plan|apply|memory|guests|move|edge ...]
 //
 // Without a name all are measured. It builds fullhost into a temporary folder
 // first, unless -fullhost names one that is built.
@@ -16,6 +16,9 @@
 //	move    ways to move the NIC's addresses onto a bridge, beside each other:
 //	        fullhost, the same order by ip -batch, the manuals' order, and
 //	        systemd-networkd by netplan's files
+//	edge    what the edge's rules cost a guest's traffic to the Internet: none,
+//	        fullhost's and the article's ebtables rule in turns, at each of -sizes
+//	        guests
 //
 // A figure is the median of several runs (-runs), with the least and the
 // greatest. Where a figure has a peer (the same window without a move, another

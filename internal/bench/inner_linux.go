@@ -42,6 +42,7 @@ func inner() int {
 		{benchMemory, b.memory},
 		{benchGuests, b.guests},
 		{benchMove, b.move},
+		{benchEdge, b.edge},
 	} {
 		if !o.wants(part.name) || ctx.Err() != nil {
 			continue

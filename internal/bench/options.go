@@ -28,10 +28,11 @@ const (
 	benchMemory = "memory"
 	benchGuests = "guests"
 	benchMove   = "move"
+	benchEdge   = "edge"
 )
 
 func benches() []string {
-	return []string{benchLab, benchPlan, benchApply, benchMemory, benchGuests, benchMove}
+	return []string{benchLab, benchPlan, benchApply, benchMemory, benchGuests, benchMove, benchEdge}
 }
 
 // maxGuests is what a Linux bridge has room for beside the uplink.
