@@ -14,6 +14,9 @@ func Read(context.Context, Family, string) (*Table, error) { return nil, unsuppo
 // Replace needs Linux.
 func Replace(context.Context, *Table) error { return unsupported() }
 
+// Update needs Linux.
+func Update(context.Context, *Table, *Table) error { return unsupported() }
+
 // Delete needs Linux.
 func Delete(context.Context, Family, string) error { return unsupported() }
 
