@@ -65,7 +65,7 @@ func TestLightPackagesStayLight(t *testing.T) {
 		"github.com/cilium/ebpf", "github.com/google/nftables", "github.com/miekg/dns", "github.com/spf13/cobra",
 		"github.com/prometheus/client_golang", "github.com/vishvananda/netlink", "github.com/maypok86/otter",
 	}
-	for _, pkg := range []string{"slaac", "plan", "nat64", "nat64/siit", "guest"} {
+	for _, pkg := range []string{"slaac", "plan", "nat64", "nat64/siit", "guest", "guest/seed"} {
 		t.Run(pkg, func(t *testing.T) {
 			t.Parallel()
 			for _, d := range deps(t, outside(t, module+"/"+pkg), ".") {
@@ -96,6 +96,7 @@ func TestImportsGoDownwards(t *testing.T) {
 		"nat64/dns64":     {"plan", "nat64", "internal/dnsmsg", "internal/limit", "internal/netns"},
 		"proxy":           {"plan", "internal/limit", "internal/netns"},
 		"guest":           {"slaac"},
+		"guest/seed":      {"guest", "slaac"},
 		"persist":         {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
 
 		"plan/rollback/health": {},
