@@ -25,6 +25,11 @@ func Counters(context.Context, Family, string) ([]Counter, error) { return nil, 
 
 func unsupported() error { return fmt.Errorf("nftables: %w", errors.ErrUnsupported) }
 
+// Contains needs Linux.
+func Contains(context.Context, Family, string, Set, string) (bool, error) {
+	return false, unsupported()
+}
+
 // Events needs Linux.
 type Events struct{}
 
