@@ -88,7 +88,7 @@ func TestImportsGoDownwards(t *testing.T) {
 		"plan/rollback":   {"plan"},
 		"bridge":          {"plan", "slaac", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
 		"bridge/handover": {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
-		"macrewrite":      {"plan", "slaac", "internal/nft"},
+		"macrewrite":      {"plan", "slaac", "internal/netns", "internal/nft"},
 		"ra":              {"slaac", "internal/netns"},
 		"nat64":           {},
 		"nat64/siit":      {"nat64"},

@@ -61,8 +61,6 @@ func (b *builder) add(name string, from place, frame []byte, arrives []place, co
 
 func one(r Reason) map[Reason]uint64 { return map[Reason]uint64{r: 1} }
 
-const v6, v4, arpType = 0x86dd, 0x0800, 0x0806
-
 func icmp(src, dst netip.Addr, typ uint8) []byte {
 	return ip6(src, dst, 58, icmp6(src, dst, typ, make([]byte, 12)...))
 }

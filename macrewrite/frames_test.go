@@ -117,3 +117,5 @@ func extended(src, dst netip.Addr, header, next uint8, payload []byte) []byte {
 func arpFrom(mac slaac.MAC, sender, target netip.Addr) []byte {
 	return slices.Concat([]byte{0, 1, 8, 0, 6, 4, 0, 1}, mac[:], sender.AsSlice(), make([]byte, 6), target.AsSlice(), mark())
 }
+
+const v6, v4, arpType = 0x86dd, 0x0800, 0x0806

@@ -129,6 +129,11 @@ func (c Config) guestSets() []nft.Set {
 	}
 }
 
+// accountSeen is the account of who sent from which address of its own choice.
+func accountSeen() nft.Set {
+	return nft.DynamicSet("seen", nft.Concat(nft.IfName, nft.EtherAddr, nft.IPv6Addr), seenMost, seenFor)
+}
+
 // accountSets are those that rules keep account in.
 func accountSets() []nft.Set {
 	return []nft.Set{
@@ -136,7 +141,7 @@ func accountSets() []nft.Set {
 		nft.DynamicSet("ns-of-port", nft.IfName, portsMost, 0),
 		nft.DynamicSet("absent-of-port", nft.IfName, portsMost, 0),
 		nft.DynamicSet("new-of-port", nft.IfName, portsMost, 0),
-		nft.DynamicSet("seen", nft.Concat(nft.IfName, nft.EtherAddr, nft.IPv6Addr), seenMost, seenFor),
+		accountSeen(),
 		nft.DynamicSet("seen-addrs", nft.IPv6Addr, seenMost, seenFor),
 		nft.NewSet("guest-icmp", nft.ICMPv6Types,
 			// Errors, echo, MLD reports, node information, extended echo.

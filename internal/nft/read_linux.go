@@ -89,6 +89,32 @@ func Counters(ctx context.Context, family Family, name string) ([]Counter, error
 	return out, nil
 }
 
+// Contains reports whether an element is in a set of the table now, also of a
+// dynamic one. A table or set that does not exist contains nothing.
+func Contains(ctx context.Context, family Family, table string, set Set, elem string) (bool, error) {
+	conn, closeConn, err := dial(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer closeConn()
+	one := Set{Name: set.Name, Type: set.Type, Elements: []string{elem}}
+	keys, err := one.keys()
+	if err != nil {
+		return false, fmt.Errorf("look into set %s: %w", set.Name, err)
+	}
+	r := reader{conn: conn, family: family, name: table}
+	_, err = r.get(unix.NFT_MSG_GETSETELEM, 0,
+		attr(unix.NFTA_SET_ELEM_LIST_TABLE, cstring(table)), attr(unix.NFTA_SET_ELEM_LIST_SET, cstring(set.Name)),
+		nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, nested(unix.NFTA_LIST_ELEM, nested(unix.NFTA_SET_ELEM_KEY, attr(unix.NFTA_DATA_VALUE, keys[0].key)))))
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look into set %s of table %s %s: %w", set.Name, family, table, err)
+	}
+	return true, nil
+}
+
 type reader struct {
 	conn   *netlink.Conn
 	family Family
