@@ -25,6 +25,9 @@ type config struct {
 	Uplink string `yaml:"uplink"`
 	// Bridge is made with the NIC's identity; default br0.
 	Bridge string `yaml:"bridge"`
+	// Provider is routed (default: the whole /64 is routed to the server) or on-link
+	// (its router asks for each address).
+	Provider providerKind `yaml:"provider"`
 	// Prefix is the /64; default the only one on the uplink.
 	Prefix netip.Prefix `yaml:"prefix"`
 	// Address is the host's own in the prefix: keep (default), slaac, or one.

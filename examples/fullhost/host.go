@@ -166,6 +166,8 @@ func (h host) bridgeConfig() bridge.Config {
 // edgeConfig is the edge for a host that has the given addresses.
 func (h host) edgeConfig(own []bridge.Addr) macrewrite.Config {
 	c := macrewrite.Config{
+		Kind:     h.config.Provider.Kind,
+		Guests:   h.edgeGuests(),
 		Uplink:   h.uplink,
 		Bridge:   h.bridgeName,
 		MAC:      h.mac,

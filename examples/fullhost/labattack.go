@@ -19,6 +19,8 @@ type attackResult struct {
 	AtGuests   int `json:"at_guests"`
 	// Offences are the judge's counts at the provider's port meanwhile.
 	Offences map[string]uint64 `json:"offences,omitempty"`
+	// Findings are the first of these, in words.
+	Findings []string `json:"findings,omitempty"`
 	// Neighbours is how many entries for addresses that nobody has the host's
 	// neighbour table got.
 	Neighbours int `json:"neighbours,omitempty"`
@@ -28,19 +30,18 @@ type attackResult struct {
 	Leaks bool `json:"leaks"`
 }
 
-// String is the cell of the table.
+// String is the cell of the table: how much got where.
 func (r attackResult) String() string {
 	var parts []string
 	if r.AtProvider > 0 {
 		parts = append(parts, fmt.Sprintf("%d at the provider", r.AtProvider))
 	}
-	var kinds []string
-	for k := range r.Offences {
-		kinds = append(kinds, k)
+	var offences uint64
+	for _, n := range r.Offences {
+		offences += n
 	}
-	slices.Sort(kinds)
-	for _, k := range kinds {
-		parts = append(parts, fmt.Sprintf("%s %d", k, r.Offences[k]))
+	if offences > 0 {
+		parts = append(parts, fmt.Sprintf("%d %s", offences, plural(int(offences), "offence", "offences")))
 	}
 	if r.AtGuests > 0 {
 		parts = append(parts, fmt.Sprintf("%d at other guests", r.AtGuests))
@@ -48,11 +49,23 @@ func (r attackResult) String() string {
 	if r.Neighbours > 0 {
 		parts = append(parts, fmt.Sprintf("%d neighbour entries", r.Neighbours))
 	}
-	parts = append(parts, r.Harm...)
+	if n := len(r.Harm); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d %s", n, plural(n, "harm", "harms")))
+	}
 	if len(parts) == 0 {
 		return "nothing"
 	}
-	return strings.Join(parts, "; ")
+	return strings.Join(parts, ", ")
+}
+
+// details are the sentences behind the cell.
+func (r attackResult) details() []string {
+	var kinds []string
+	for k, n := range r.Offences {
+		kinds = append(kinds, fmt.Sprintf("%s: %d", k, n))
+	}
+	slices.Sort(kinds)
+	return slices.Concat(kinds, r.Findings, r.Harm)
 }
 
 // attackRow is one attack under each recipe.
@@ -113,12 +126,13 @@ func (t *attackTable) leaks(recipe string) int {
 	return n
 }
 
-// writeText prints one line for each attack, then what holds over each run.
+// writeText prints one line for each attack, then what is behind the lines of those
+// that got through, and what holds over each run.
 func (t *attackTable) writeText(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprint(tw, "from\tattack\tframes")
 	for _, r := range t.Recipes {
-		fmt.Fprintf(tw, "\t\twhat gets through: %s", r)
+		fmt.Fprintf(tw, "\t\t%s: what gets through", r)
 	}
 	fmt.Fprintln(tw)
 	for _, r := range t.Rows {
@@ -136,6 +150,17 @@ func (t *attackTable) writeText(w io.Writer) error {
 		return err
 	}
 	for _, recipe := range t.Recipes {
+		fmt.Fprintf(w, "\nIn detail, recipe %s:\n", recipe)
+		for _, r := range t.Rows {
+			list := r.Results[recipe].details()
+			if !r.Results[recipe].Leaks || len(list) == 0 {
+				continue
+			}
+			fmt.Fprintf(w, "  %s, %s\n", r.From, r.Attack)
+			for _, d := range list {
+				fmt.Fprintf(w, "    %s\n", d)
+			}
+		}
 		fmt.Fprintf(w, "\nOver the whole run, recipe %s, %s provider, seed %d:\n", recipe, t.Provider, t.Seed)
 		if err := t.Sums[recipe].writeText(w); err != nil {
 			return err
@@ -162,4 +187,11 @@ func (t *attackTable) writeJSON(w io.Writer) error {
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(t)
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
 }

@@ -277,11 +277,13 @@ func (a *attackRun) side(ctx context.Context, n *lab.Node, link, from string, at
 			return nil, err
 		}
 		res := attackResult{Sent: sent, AtProvider: a.port.Seen(attack), AtGuests: a.guests.Seen(attack), Offences: map[string]uint64{}}
-		for k, v := range a.run.lab.Judge().Report().Counts {
+		report := a.run.lab.Judge().Report()
+		for k, v := range report.Counts {
 			if d := v - judged.Counts[k]; d > 0 {
 				res.Offences[k.String()] = d
 			}
 		}
+		res.Findings = newFindings(judged, report)
 		now, err := a.wrongs()
 		if err != nil {
 			return nil, err
@@ -293,16 +295,36 @@ func (a *attackRun) side(ctx context.Context, n *lab.Node, link, from string, at
 		}
 		res.Neighbours = max(0, res.Neighbours-straysBefore)
 		if from == "provider" && attack.MayPass {
-			// The host may send back where it came from what a segment's host has
-			// made up, MACs included.
-			delete(res.Offences, wire.ForeignDestination.String())
-			delete(res.Offences, wire.ForeignInside.String())
+			// The host answers, and sends back where it came from, what a segment's
+			// host has made up, MACs and addresses included.
+			for _, k := range []wire.Kind{wire.ForeignDestination, wire.ForeignInside, wire.GuestSolicited} {
+				delete(res.Offences, k.String())
+			}
 		}
 		res.Leaks = len(res.Offences) > 0 || len(res.Harm) > 0 || res.Neighbours > maxStrays ||
 			res.AtProvider > 0 && !attack.MayPass || res.AtGuests > 0 && !attack.MayReach && !attack.MayPass
 		rows = append(rows, attackRow{From: from, Attack: attack.Name, Frames: len(attack.Frames), Results: map[string]attackResult{a.run.options.recipe: res}})
 	}
 	return rows, nil
+}
+
+// newFindings are the first few, of each kind, that a report has more than the one
+// before.
+func newFindings(before, now wire.Report) []string {
+	const few = 3
+	had := make(map[wire.Kind]int)
+	for _, f := range before.Findings {
+		had[f.Kind]++
+	}
+	var list []string
+	told := make(map[wire.Kind]int)
+	for _, f := range now.Findings {
+		if had[f.Kind]--; had[f.Kind] < 0 && told[f.Kind] < few {
+			told[f.Kind]++
+			list = append(list, f.String())
+		}
+	}
+	return list
 }
 
 // cutOff says which of the guests that behave reach the Internet no more.
@@ -314,7 +336,7 @@ func (a *attackRun) cutOff(ctx context.Context) []string {
 	)
 	for _, g := range a.victims {
 		wg.Go(func() {
-			if p := probe.TryPing(ctx, g.NS(), a.stage.Outside, patience); p.Outcome != probe.Answered {
+			if p := probe.TryPing(ctx, g.NS(), a.stage.Outside, patience/2); p.Outcome != probe.Answered {
 				mu.Lock()
 				defer mu.Unlock()
 				list = append(list, g.Name()+" is cut off")
@@ -329,7 +351,7 @@ func (a *attackRun) cutOff(ctx context.Context) []string {
 func (a *attackRun) quiet(ctx context.Context, attack hostile.Attack) error {
 	const (
 		still = 120 * time.Millisecond
-		most  = 3 * time.Second
+		most  = 1500 * time.Millisecond
 	)
 	seen := func() uint64 {
 		return uint64(a.port.Seen(attack)+a.guests.Seen(attack)) + a.run.lab.Judge().Report().Offences()

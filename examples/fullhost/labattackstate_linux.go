@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sixhost/sixhost/internal/lab"
+	"github.com/sixhost/sixhost/internal/lab/hostile"
 	"github.com/sixhost/sixhost/internal/lab/probe"
 	"github.com/sixhost/sixhost/internal/lab/wire"
 )
@@ -150,7 +151,7 @@ func nodesOf(guests []*lab.Guest) []*lab.Node {
 	return nodes
 }
 
-// forget removes neighbour entries and default routes that are wrong.
+// forget removes neighbour entries, addresses and default routes that are wrong.
 func (a *attackRun) forget(n *lab.Node) error {
 	h, err := n.NS().Handle()
 	if err != nil {
@@ -175,6 +176,19 @@ func (a *attackRun) forget(n *lab.Node) error {
 	if n == a.run.lab.Server() {
 		return nil
 	}
+	l, err := h.LinkByName(lab.GuestLink)
+	if err != nil {
+		return fmt.Errorf("find %s of %s: %w", lab.GuestLink, n.Name(), err)
+	}
+	addrs, err := h.AddrList(l, netlink.FAMILY_V6)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return fmt.Errorf("list addresses of %s: %w", n.Name(), err)
+	}
+	for _, ad := range addrs {
+		if ip, ok := netip.AddrFromSlice(ad.IP); ok && hostile.RoguePrefix().Contains(ip) {
+			_ = h.AddrDel(l, &ad)
+		}
+	}
 	routes, err := h.RouteList(nil, netlink.FAMILY_V6)
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return fmt.Errorf("list routes of %s: %w", n.Name(), err)
@@ -191,10 +205,6 @@ func (a *attackRun) forget(n *lab.Node) error {
 		return nil
 	}
 	// The next advertisement may be minutes away.
-	l, err := h.LinkByName(lab.GuestLink)
-	if err != nil {
-		return fmt.Errorf("find %s of %s: %w", lab.GuestLink, n.Name(), err)
-	}
 	back := &netlink.Route{LinkIndex: l.Attrs().Index, Gw: a.hostLocal.AsSlice(), Dst: &net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}}
 	if err := h.RouteReplace(back); err != nil {
 		return fmt.Errorf("give %s its default route back: %w", n.Name(), err)
@@ -226,7 +236,7 @@ func fresh(before, now []string) []string {
 		}
 	}
 	slices.Sort(list)
-	const few = 3
+	const few = 6
 	if more := len(list) - few; more > 0 {
 		list = append(list[:few], fmt.Sprintf("and %d more", more))
 	}

@@ -48,6 +48,9 @@ func newProductRecipe(l *lab.Lab, out *progress, guests int) (*productRecipe, er
 	for _, r := range l.Resolvers() {
 		fmt.Fprintf(&b, "  - %q\n", r)
 	}
+	if l.Provider() == lab.OnLink {
+		b.WriteString("provider: on-link\n")
+	}
 	b.WriteString("guests:\n")
 	for i := range guests {
 		fmt.Fprintf(&b, "- name: %s\n  serve: [%s.%s]\n", guestName(i), guestName(i), zone())

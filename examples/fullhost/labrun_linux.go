@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sixhost/sixhost/guest"
 	"github.com/sixhost/sixhost/internal/lab"
 	"github.com/sixhost/sixhost/internal/lab/probe"
 	"github.com/sixhost/sixhost/internal/lab/wire"
@@ -172,7 +173,10 @@ func (r *labRun) run(ctx context.Context) (reporter, error) {
 // build makes the practice provider, and the recipe that is asked for.
 func (r *labRun) build(ctx context.Context) error {
 	r.out.step("Building the practice provider (%s): router with port security, two web servers, DNS, clients, the server.", r.options.provider)
-	l, err := lab.New(ctx, lab.Config{Names: lab.NamesDir, Dir: lab.RunDir, Provider: r.options.provider})
+	l, err := lab.New(ctx, lab.Config{
+		Names: lab.NamesDir, Dir: lab.RunDir, Provider: r.options.provider,
+		Ports: func(name string) string { return guest.Guest{Name: name}.Port() },
+	})
 	if err != nil {
 		return err
 	}
@@ -276,13 +280,6 @@ func (r *labRun) startGuests(ctx context.Context) error {
 }
 
 func guestName(i int) string { return fmt.Sprintf("guest%d", i+1) }
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return one
-	}
-	return many
-}
 
 // labRefusal extracts the lab's own sentence on why it can't start here.
 func labRefusal(err error) (string, bool) {

@@ -63,20 +63,3 @@ func neighbourIPv4() netip.Prefix { return netip.MustParsePrefix("203.0.113.11/3
 func neighbourIPv6() netip.Prefix { return netip.MustParsePrefix("2001:db8:1:4::2/64") }
 
 func neighbourGateway() netip.Addr { return netip.MustParseAddr("2001:db8:1:4::1") }
-
-// Gateway6 is the server's IPv6 gateway.
-func (l *Lab) Gateway6() netip.Addr {
-	if l.cfg.Provider == OnLink {
-		return OnLinkGateway()
-	}
-	return GatewayIPv6()
-}
-
-// RouterLink is the name of the interface by which the provider's router
-// reaches the server.
-func (l *Lab) RouterLink() string {
-	if l.cfg.Provider == OnLink {
-		return segment
-	}
-	return Port
-}

@@ -7,6 +7,26 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
+// Provider is the kind of the lab's provider.
+func (l *Lab) Provider() ProviderKind { return l.cfg.Provider }
+
+// Gateway6 is the server's IPv6 gateway.
+func (l *Lab) Gateway6() netip.Addr {
+	if l.cfg.Provider == OnLink {
+		return OnLinkGateway()
+	}
+	return GatewayIPv6()
+}
+
+// RouterLink is the name of the interface by which the provider's router
+// reaches the server.
+func (l *Lab) RouterLink() string {
+	if l.cfg.Provider == OnLink {
+		return segment
+	}
+	return Port
+}
+
 // setUpSegment makes the port of an on-link provider's router one of a
 // switch. The router is the switch's own port: it answers and asks there as any
 // host of the segment does.

@@ -112,6 +112,7 @@ func (l *Lab) watchPort() error {
 		Prefix:   ServerIPv6().Masked(),
 		Host:     []netip.Addr{ServerIPv4().Addr(), ServerIPv6().Addr()},
 		Gateways: []netip.Addr{GatewayIPv4(), GatewayIPv6()},
+		Examples: 100,
 	}
 	if l.cfg.Provider == OnLink {
 		cfg.OnLink = true

@@ -11,6 +11,8 @@ import (
 type craft struct {
 	Stage
 	attack Attack
+	// bare leaves the mark out of neighbour discovery.
+	bare bool
 }
 
 func newCraft(s Stage, number uint8, name string) *craft {
@@ -21,7 +23,22 @@ func (c *craft) mark() []byte { return mark(c.attack.number) }
 
 // markOption is the mark as an option that receivers skip (RFC 4727 section 5.1:
 // type 253 is for experiments).
-func (c *craft) markOption() []byte { return option(253, c.mark()...) }
+func (c *craft) markOption() []byte {
+	if c.bare {
+		return nil
+	}
+	return option(253, c.mark()...)
+}
+
+// without makes frames without a mark in them.
+func (c *craft) without(make func() []byte) []byte {
+	c.bare = true
+	defer func() { c.bare = false }()
+	return make()
+}
+
+// trailed adds a mark behind the packet, where bridges carry it along.
+func (c *craft) trailed(frame []byte) []byte { return append(frame, c.mark()...) }
 
 func (c *craft) add(frames ...[]byte) { c.attack.Frames = append(c.attack.Frames, frames...) }
 

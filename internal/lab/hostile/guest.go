@@ -28,6 +28,7 @@ func FromGuest(s Stage, seed uint64) []Attack {
 	}{
 		{"foreign source MAC", false, foreignMAC},
 		{"foreign source address", false, foreignAddress},
+		{"link-local source, to be routed", false, linkLocalRouted},
 		{"straight to the provider's router", false, straight},
 		{"router advertisement", false, guestRA},
 		{"router advertisement behind extension headers", false, guestHiddenRA},
@@ -108,6 +109,19 @@ func foreignAddress(c *craft, _ *rand.Rand) {
 	}
 }
 
+// linkLocalRouted sends beyond the link from an address of the link: routers must
+// not forward that (RFC 4291 section 2.5.6), and one whose two sides are one
+// interface does.
+func linkLocalRouted(c *craft, _ *rand.Rand) {
+	src := linkLocal(c.Attacker)
+	for _, dst := range []netip.Addr{c.Outside, c.Outside4, c.Gateway, c.absent(1), netip.MustParseAddr("fe80:7d::1")} {
+		c.add(
+			to6(c.Server, c.Attacker, c.echo(src, dst)),
+			to6(c.Server, c.Attacker, ipv6(src, dst, protoUDP, 64, udp(netip.AddrPortFrom(src, 9), netip.AddrPortFrom(dst, 9), c.mark()))),
+		)
+	}
+}
+
 // straight takes the provider's segment for the attacker's own.
 func straight(c *craft, _ *rand.Rand) {
 	own, local := c.global(c.Attacker), linkLocal(c.Attacker)
@@ -160,12 +174,24 @@ func (c *craft) hiddenRAs(from, to wire.MAC, src netip.Addr) {
 			behind(ra, protoRouting, []byte{protoICMPv6, 0, 253, 0, 0, 0, 0, 0}),
 			behind(ra, protoFragment, fragment(protoICMPv6, 0, false, id)), // atomic
 		}
-		long := behind(ra, protoDestination, extension(protoICMPv6, 3))
-		hidden = append(hidden, fragments(long, 32, id+1)...) // the first has options only
-		hidden = append(hidden, fragments(ra, 8, id+2)...)
 		for _, p := range hidden {
 			c.add(to6(mac, from, p))
 		}
+		ra = c.without(func() []byte { return c.rogueRA(src, dst, from, 1800) })
+		long := behind(ra, protoDestination, extension(protoICMPv6, 3))
+		c.cut(mac, from, fragments(long, 32, id+1)) // the first has options only
+		c.cut(mac, from, fragments(ra, 8, id+2))
+	}
+}
+
+// cut marks the first fragment only: the others are nothing without it.
+func (c *craft) cut(to, from wire.MAC, pieces [][]byte) {
+	for i, p := range pieces {
+		f := to6(to, from, p)
+		if i == 0 {
+			f = c.trailed(f)
+		}
+		c.add(f)
 	}
 }
 
@@ -178,6 +204,8 @@ func guestFragmentedND(c *craft, _ *rand.Rand) {
 // cut, or could be (RFC 6980).
 func (c *craft) fragmentedND(from, to wire.MAC, claimed netip.Addr) {
 	src := linkLocal(from)
+	c.bare = true
+	defer func() { c.bare = false }()
 	for i, p := range [][]byte{
 		c.nd(src, linkLocal(to), icmpNA, neighbour(naOverride, claimed, targetLLA(from))),
 		c.nd(claimed, linkLocal(to), icmpNS, neighbour(0, linkLocal(to), sourceLLA(from))),
@@ -187,9 +215,8 @@ func (c *craft) fragmentedND(from, to wire.MAC, claimed netip.Addr) {
 		if i == 2 {
 			mac = group(allNodes)
 		}
-		for _, f := range append(fragments(p, 24, uint32(0xf00+i)), behind(p, protoFragment, fragment(protoICMPv6, 0, false, uint32(0xf80+i)))) {
-			c.add(to6(mac, from, f))
-		}
+		c.cut(mac, from, fragments(p, 24, uint32(0xf00+i)))
+		c.cut(mac, from, [][]byte{behind(p, protoFragment, fragment(protoICMPv6, 0, false, uint32(0xf80+i)))}) // atomic
 	}
 }
 
