@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -134,12 +135,14 @@ func (a *attackRun) heal(ctx context.Context) error {
 		}
 	}
 	// Bridges learn from what is sent where everybody is.
+	var wg sync.WaitGroup
 	for _, to := range []netip.Addr{lab.ServerIPv4().Addr(), a.stage.Host} {
-		probe.TryPing(ctx, a.run.lab.Node(lab.Provider).NS(), to, 500*time.Millisecond)
+		wg.Go(func() { probe.TryPing(ctx, a.run.lab.Node(lab.Provider).NS(), to, 300*time.Millisecond) })
 	}
 	for _, g := range a.run.lab.Guests() {
-		probe.TryPing(ctx, g.NS(), a.stage.Host, 500*time.Millisecond)
+		wg.Go(func() { probe.TryPing(ctx, g.NS(), a.stage.Host, 300*time.Millisecond) })
 	}
+	wg.Wait()
 	return ctx.Err()
 }
 
