@@ -90,13 +90,15 @@ func TestImportsGoDownwards(t *testing.T) {
 		"bridge/handover": {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
 		"macrewrite":      {"plan", "slaac", "internal/netns", "internal/nft"},
 		"ra":              {"slaac", "internal/netns"},
-		"nat64":           {},
-		"nat64/siit":      {"nat64"},
-		"nat64/gateway":   {"plan", "slaac", "nat64", "nat64/siit", "internal/nft", "internal/netns", "internal/sysctl"},
-		"nat64/dns64":     {"plan", "nat64", "internal/dnsmsg", "internal/limit", "internal/netns"},
-		"proxy":           {"plan", "internal/limit", "internal/netns"},
-		"guest":           {"slaac"},
-		"persist":         {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
+
+		"macrewrite/proof": {"slaac", "plan", "internal/netns", "internal/nft"},
+		"nat64":            {},
+		"nat64/siit":       {"nat64"},
+		"nat64/gateway":    {"plan", "slaac", "nat64", "nat64/siit", "internal/nft", "internal/netns", "internal/sysctl"},
+		"nat64/dns64":      {"plan", "nat64", "internal/dnsmsg", "internal/limit", "internal/netns"},
+		"proxy":            {"plan", "internal/limit", "internal/netns"},
+		"guest":            {"slaac"},
+		"persist":          {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
 
 		"plan/rollback/health": {},
 	}
