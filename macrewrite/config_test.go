@@ -227,6 +227,14 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+func TestStateKind(t *testing.T) {
+	for want, s := range map[Kind]State{Routed: must(t, withGuests()), OnLink: must(t, onLink()), "": {}} {
+		if got := s.Kind(); got != want {
+			t.Errorf("kind %q, want %q", got, want)
+		}
+	}
+}
+
 func TestStateJSON(t *testing.T) {
 	for _, want := range []State{must(t, withGuests()), must(t, onLink()), {}} {
 		b, err := json.Marshal(want)

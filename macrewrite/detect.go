@@ -103,7 +103,8 @@ func (c DetectConfig) judge(f []byte, probe netip.Addr, id uint16) (Detection, b
 	// The packet in question stands behind four unused octets (RFC 4443, section
 	// 3.3): its source and its echo's identifier are ours.
 	const quoted = 8
-	if p.dstMAC != c.MAC || p.dst != probe || p.icmp[0] != typeTimeExceeded || len(p.icmp) < quoted+ip6Header+6 {
+	// A router without a way to the destination says so, as good an answer.
+	if p.dstMAC != c.MAC || p.dst != probe || p.icmp[0] != typeTimeExceeded && p.icmp[0] != typeUnreachable || len(p.icmp) < quoted+ip6Header+6 {
 		return Detection{}, false
 	}
 	q := p.icmp[quoted:]

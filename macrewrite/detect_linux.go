@@ -19,8 +19,8 @@ const detectTries = 3
 // Detect finds out the provider's kind by trying, in the calling goroutine's
 // network namespace: it sends an echo request with hop limit 1 from a fresh
 // address of the /64 that nobody has, to a destination far away, to the
-// provider's router. If the router's Time Exceeded comes straight to the NIC's
-// MAC, the /64 is routed; if the segment is asked for the fresh address, it is
+// provider's router. If the router's Time Exceeded (or Destination Unreachable)
+// comes straight to the NIC's MAC, the /64 is routed; if the segment is asked for the fresh address, it is
 // on-link; if neither happens it is unknown, which is no error.
 //
 // It needs CAP_NET_RAW, sends nothing with another source MAC than the NIC's,
@@ -39,7 +39,7 @@ func Detect(ctx context.Context, c DetectConfig) (Detection, error) {
 		c.random = func() (id [8]byte) { rand.Read(id[:]); return id }
 	}
 	c.Gateway = c.Gateway.WithZone("")
-	w, err := openWire(c.Uplink, typeTimeExceeded, typeSolicitation, typeAdvertisement)
+	w, err := openWire(c.Uplink, typeUnreachable, typeTimeExceeded, typeSolicitation, typeAdvertisement)
 	if err != nil {
 		return Detection{}, fmt.Errorf("find out the provider's kind: %w", err)
 	}

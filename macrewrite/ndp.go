@@ -15,6 +15,7 @@ const (
 	etherHeader = 14
 	ip6Header   = 40
 
+	typeUnreachable   = 1
 	typeTimeExceeded  = 3
 	typeEchoRequest   = 128
 	typeSolicitation  = 135

@@ -311,6 +311,14 @@ func TestDetect(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a router that knows no way", func(t *testing.T) {
+		n := newNetwork(t, false, State{})
+		n.live(t)
+		n.up(t)
+		if d := detect(t, n, "fe80::1"); d.Kind != Routed {
+			t.Errorf("found %+v", d)
+		}
+	})
 	t.Run("nobody", func(t *testing.T) {
 		n := newNetwork(t, true, State{})
 		n.up(t)

@@ -30,6 +30,31 @@ func (c Config) State() (State, error) {
 	return State{Table: t}, nil
 }
 
+// Kind returns the provider's kind that the rules are for; empty where there are
+// none, or where they are not to be recognized.
+func (s State) Kind() Kind {
+	if s.Table == nil {
+		return ""
+	}
+	kind := Kind("")
+	for _, c := range s.Table.Chains {
+		if c.Name != "output" {
+			continue
+		}
+		for _, r := range c.Rules {
+			for _, e := range r.Exprs {
+				switch {
+				case e.Kind == nft.KindIP6Daddr && e.Set == "guests6":
+					return Routed // all of the /64 is kept from the segment
+				case e.Kind == nft.KindIP6Daddr && e.Set == "live-addrs":
+					kind = OnLink // only what guests have
+				}
+			}
+		}
+	}
+	return kind
+}
+
 // String returns the text that `nft -f` takes to put the state in place.
 func (s State) String() string {
 	if s.Table == nil {

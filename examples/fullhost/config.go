@@ -25,9 +25,6 @@ type config struct {
 	Uplink string `yaml:"uplink"`
 	// Bridge is made with the NIC's identity; default br0.
 	Bridge string `yaml:"bridge"`
-	// Provider is routed (default: the whole /64 is routed to the server) or on-link
-	// (its router asks for each address).
-	Provider providerKind `yaml:"provider"`
 	// Prefix is the /64; default the only one on the uplink.
 	Prefix netip.Prefix `yaml:"prefix"`
 	// Address is the host's own in the prefix: keep (default), slaac, or one.
@@ -36,6 +33,16 @@ type config struct {
 	Static bool `yaml:"static"`
 
 	SpanningTree treeConfig `yaml:"spanning_tree"`
+
+	// Provider is routed (default), on-link, or auto, which finds out: see
+	// macrewrite.Kind and macrewrite.Detect.
+	Provider provider `yaml:"provider"`
+	// IsolateGuests bridges nothing between guests; they reach each other through
+	// the host.
+	IsolateGuests bool `yaml:"isolate_guests"`
+	// UnlistedGuests says what becomes of guests that are not listed: strict
+	// (default) or drop.
+	UnlistedGuests unlisted `yaml:"unlisted_guests"`
 
 	NAT64   nat64Config   `yaml:"nat64"`
 	DNS     dnsConfig     `yaml:"dns"`
@@ -80,6 +87,10 @@ type guestConfig struct {
 	Name string `yaml:"name"`
 	// MAC wins over the one made from the name.
 	MAC slaac.MAC `yaml:"mac"`
+	// Addresses of the /64 that the guest may use beside the one that follows from
+	// its MAC; Open lets it take others by itself, such as privacy addresses.
+	Addresses []netip.Addr `yaml:"addresses"`
+	Open      bool         `yaml:"open"`
 	// Serve lists the names under which IPv4 clients reach the guest.
 	Serve []string `yaml:"serve"`
 	// MemoryMiB, VCPUs and Disk describe the virtual machine.

@@ -339,6 +339,7 @@ func (k *keeper) derive(ctx context.Context) error {
 // sameServices reports whether run would serve the same from both.
 func sameServices(a, b host) bool {
 	plain := func(h host) host {
+		h.edge.how, h.edge.otherPorts = "", nil // the edge's keeper follows these
 		for _, l := range h.wanted.Links {
 			if l.Name == h.bridgeName {
 				// The advertised MTU is all that is taken from there.
