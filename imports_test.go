@@ -65,7 +65,7 @@ func TestLightPackagesStayLight(t *testing.T) {
 		"github.com/cilium/ebpf", "github.com/google/nftables", "github.com/miekg/dns", "github.com/spf13/cobra",
 		"github.com/prometheus/client_golang", "github.com/vishvananda/netlink", "github.com/maypok86/otter",
 	}
-	for _, pkg := range []string{"slaac", "plan", "nat64", "nat64/siit", "guest"} {
+	for _, pkg := range []string{"slaac", "plan", "nat64", "nat64/siit", "guest", "guest/seed"} {
 		t.Run(pkg, func(t *testing.T) {
 			t.Parallel()
 			for _, d := range deps(t, outside(t, module+"/"+pkg), ".") {
@@ -88,7 +88,7 @@ func TestImportsGoDownwards(t *testing.T) {
 		"plan/rollback":          {"plan"},
 		"bridge":                 {"plan", "slaac", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
 		"bridge/handover":        {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
-		"macrewrite":             {"plan", "slaac", "internal/nft"},
+		"macrewrite":             {"plan", "slaac", "internal/nft", "internal/netns"},
 		"ra":                     {"slaac", "internal/netns"},
 		"nat64":                  {},
 		"nat64/siit":             {"nat64"},
@@ -99,6 +99,8 @@ func TestImportsGoDownwards(t *testing.T) {
 		"guest":                  {"slaac"},
 		"persist":                {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
 		"ra/raprom":              {"ra", "slaac", "internal/netns"},
+		"macrewrite/proof":       {"slaac", "plan", "internal/netns", "internal/nft"},
+		"guest/seed":             {"guest", "slaac"},
 
 		"plan/rollback/health": {},
 

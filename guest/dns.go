@@ -14,7 +14,7 @@ const TTL = 300
 type Record struct {
 	// Name is fully qualified and ends in a dot.
 	Name string
-	// Type is "AAAA" or "PTR".
+	// Type is "A", "AAAA" or "PTR".
 	Type string
 	// TTL in seconds.
 	TTL uint32
@@ -80,31 +80,40 @@ func ReverseName(a netip.Addr) string {
 
 // fqdn joins a label and a domain.
 func fqdn(label, domain string) (string, error) {
-	fail := func(format string, args ...any) error {
-		return &ConfigError{label, "domain", fmt.Sprintf(format, args...)}
+	if why := badDomain(strings.TrimSuffix(domain, ".")); why != "" {
+		return "", &ConfigError{label, "domain", why}
 	}
-	domain = strings.TrimSuffix(domain, ".")
+	name := label + "." + strings.TrimSuffix(domain, ".") + "."
+	if len(name) > longestName {
+		return "", &ConfigError{label, "domain", fmt.Sprintf("%q is too long below %q", strings.TrimSuffix(domain, "."), label)}
+	}
+	return name, nil
+}
+
+// longestName of the written form with the final dot: 255 octets, of which the
+// first length octet and the root make two (RFC 1035, section 2.3.4).
+const longestName = 254
+
+// badDomain says what is wrong with a domain without the final dot, or "".
+func badDomain(domain string) string {
 	if domain == "" {
-		return "", fail("is required")
+		return "is required"
 	}
 	for part := range strings.SplitSeq(domain, ".") {
 		if part == "" {
-			return "", fail("%q has an empty label", domain)
+			return fmt.Sprintf("%q has an empty label", domain)
 		}
 		if len(part) > 63 {
-			return "", fail("%q has a label of more than 63 octets", domain)
+			return fmt.Sprintf("%q has a label of more than 63 octets", domain)
 		}
 		for _, c := range []byte(part) {
 			if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
-				return "", fail("%q has the octet %#02x; names in other scripts stand here in their ASCII form", domain, c)
+				return fmt.Sprintf("%q has the octet %#02x; names in other scripts stand here in their ASCII form", domain, c)
 			}
 		}
 	}
-	name := label + "." + domain + "."
-	// RFC 1035, section 2.3.4: 255 octets, of which the first length octet and
-	// the root make two.
-	if len(name) > 254 {
-		return "", fail("%q is too long below %q", domain, label)
+	if len(domain)+1 > longestName {
+		return fmt.Sprintf("%q is too long", domain)
 	}
-	return name, nil
+	return ""
 }

@@ -7,6 +7,15 @@
 // [Guest.Records], [Guest.Domain] and [Guest.XML]. The same Guest gives the
 // same results on every run and every machine.
 //
+// The name gives the guest's port on the bridge too ([Guest.Port]), so that rules
+// for it can stand before it is started.
+//
+// What the world and the guest itself have to be told follows from the same
+// values: [Zone] holds the DNS records of a host and its guests,
+// [Guest.SeedFiles] are a cloud-init seed (package guest/seed makes an image of
+// them), [Guest.Netplan] and [Guest.Networkd] the network inside the guest, which
+// matters where it has an IPv4 address of its own.
+//
 // [Validate] checks all guests of a host together. What a Guest holds is
 // checked before it goes into a domain, so that nothing in it can end an XML
 // element or leave a path.

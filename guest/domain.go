@@ -83,7 +83,8 @@ func (g Guest) devices(h Host) *libvirtxml.DomainDeviceList {
 			Source: &libvirtxml.DomainInterfaceSource{
 				Bridge: &libvirtxml.DomainInterfaceSourceBridge{Bridge: or(h.Bridge, defaultBridge)},
 			},
-			Model: &libvirtxml.DomainInterfaceModel{Type: "virtio"},
+			Target: &libvirtxml.DomainInterfaceTarget{Dev: g.Port()},
+			Model:  &libvirtxml.DomainInterfaceModel{Type: "virtio"},
 		}},
 		Serials: []libvirtxml.DomainSerial{{
 			Source: &libvirtxml.DomainChardevSource{Pty: &libvirtxml.DomainChardevSourcePty{}},
@@ -111,20 +112,27 @@ func (g Guest) devices(h Host) *libvirtxml.DomainDeviceList {
 		list.Disks = append(list.Disks, d.device(i))
 	}
 	if g.ISO != "" {
-		list.Disks = append(list.Disks, libvirtxml.DomainDisk{
-			Device:   "cdrom",
-			Driver:   &libvirtxml.DomainDiskDriver{Name: "qemu", Type: "raw"},
-			Source:   source(g.ISO),
-			Target:   &libvirtxml.DomainDiskTarget{Dev: "sda", Bus: "sata"},
-			ReadOnly: &libvirtxml.DomainDiskReadOnly{},
-		})
+		list.Disks = append(list.Disks, cdrom(g.ISO, "sda"))
 		list.Graphics = []libvirtxml.DomainGraphic{{VNC: &libvirtxml.DomainGraphicVNC{
 			Port: -1, AutoPort: "yes", Listen: "127.0.0.1",
 			Listeners: []libvirtxml.DomainGraphicListener{{Address: &libvirtxml.DomainGraphicListenerAddress{Address: "127.0.0.1"}}},
 		}}}
 		list.Videos = []libvirtxml.DomainVideo{{Model: libvirtxml.DomainVideoModel{Type: "virtio", Heads: 1, Primary: "yes"}}}
 	}
+	if g.CloudInit != nil {
+		list.Disks = append(list.Disks, cdrom(g.CloudInit.Image, "sdb"))
+	}
 	return list
+}
+
+func cdrom(path, dev string) libvirtxml.DomainDisk {
+	return libvirtxml.DomainDisk{
+		Device:   "cdrom",
+		Driver:   &libvirtxml.DomainDiskDriver{Name: "qemu", Type: "raw"},
+		Source:   source(path),
+		Target:   &libvirtxml.DomainDiskTarget{Dev: dev, Bus: "sata"},
+		ReadOnly: &libvirtxml.DomainDiskReadOnly{},
+	}
 }
 
 func (g Guest) consoleLog() *libvirtxml.DomainChardevLog {

@@ -36,6 +36,30 @@ type Guest struct {
 	// Autostart says that the guest starts with the host. libvirt keeps this
 	// outside of the domain's XML.
 	Autostart bool
+	// CloudInit configures the guest's system at its first boot; nil for none.
+	CloudInit *CloudInit
+	// ExtraIPv4 are addresses of the guest's own, which the provider leads to
+	// the host: the host has a route to each, and the guest's gateway is the
+	// host.
+	ExtraIPv4 []netip.Addr
+	// NoDNS64 says that the guest asks other name servers than the host's, as a
+	// mail server with an IPv4 address of its own has to: what it resolves are
+	// then the addresses that the world has.
+	NoDNS64 bool
+	// Serve are host names, fully qualified without the final dot, under which
+	// the world reaches the guest: by IPv6 directly, and by IPv4 through the
+	// host's proxy, or directly where the guest has an IPv4 address of its own.
+	Serve []string
+}
+
+// CloudInit is what the NoCloud data source tells cloud-init: see
+// [Guest.SeedFiles].
+type CloudInit struct {
+	// Image is the path of the seed image, which the guest has as a read-only
+	// CD-ROM. Required.
+	Image string
+	// SSHKeys are lines of authorized_keys for the system's first user.
+	SSHKeys []string
 }
 
 // Disk is a virtio disk.

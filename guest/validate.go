@@ -2,7 +2,9 @@ package guest
 
 import (
 	"fmt"
+	"net/netip"
 	"path"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -49,7 +51,7 @@ const (
 )
 
 // Validate checks all guests of a host: each by itself, and that no two have
-// the same name, MAC or writable disk, and none the MAC of the host's NIC,
+// the same name, MAC, port, IPv4 address, served name or writable disk, and none the MAC of the host's NIC,
 // which the zero MAC leaves out. It returns the first error, a [*ConfigError],
 // or else warnings.
 func Validate(guests []Guest, nic slaac.MAC) ([]Warning, error) {
@@ -61,6 +63,9 @@ func Validate(guests []Guest, nic slaac.MAC) ([]Warning, error) {
 		readOnly bool
 	}
 	disks := make(map[string]use)
+	ports := make(map[string]string)
+	extra := make(map[netip.Addr]string)
+	served := make(map[string]string)
 	for _, g := range guests {
 		if err := g.Validate(); err != nil {
 			return nil, err
@@ -86,9 +91,39 @@ func Validate(guests []Guest, nic slaac.MAC) ([]Warning, error) {
 			warnings = append(warnings, Warning{g.Name, fmt.Sprintf("MAC %s is universally administered and may be the address of a real card", m)})
 		}
 
-		for i, d := range g.Disks {
+		if other, ok := ports[g.Port()]; ok {
+			return nil, &ConfigError{g.Name, "Name", fmt.Sprintf("gives the port %s on the bridge, as %q does; choose another", g.Port(), other)}
+		}
+		ports[g.Port()] = g.Name
+		for i, a := range g.ExtraIPv4 {
+			if other, ok := extra[a]; ok {
+				return nil, &ConfigError{g.Name, fmt.Sprintf("ExtraIPv4[%d]", i), fmt.Sprintf("%s is that of guest %q too", a, other)}
+			}
+			extra[a] = g.Name
+		}
+		for i, name := range g.Serve {
+			name = strings.ToLower(name)
+			if other, ok := served[name]; ok {
+				return nil, &ConfigError{g.Name, fmt.Sprintf("Serve[%d]", i), fmt.Sprintf("%s is served by guest %q too", name, other)}
+			}
+			served[name] = g.Name
+		}
+		if g.NoDNS64 && len(g.ExtraIPv4) == 0 {
+			warnings = append(warnings, Warning{g.Name, "without DNS64 and without an IPv4 address of its own it reaches nothing that has IPv4 only"})
+		}
+
+		// A seed is a disk that others must not write to either.
+		all := g.Disks
+		if g.CloudInit != nil {
+			all = append(slices.Clip(all), Disk{Path: g.CloudInit.Image})
+		}
+		for i, d := range all {
+			field := fmt.Sprintf("Disks[%d].Path", i)
+			if i == len(g.Disks) {
+				field = "CloudInit.Image"
+			}
 			if other, ok := disks[d.Path]; ok && !(other.readOnly && d.ReadOnly) {
-				return nil, &ConfigError{g.Name, fmt.Sprintf("Disks[%d].Path", i), fmt.Sprintf("%s is a disk of guest %q too, and two can't write to one", d.Path, other.guest)}
+				return nil, &ConfigError{g.Name, field, fmt.Sprintf("%s is a disk of guest %q too, and two can't write to one", d.Path, other.guest)}
 			}
 			disks[d.Path] = use{g.Name, d.ReadOnly}
 		}
@@ -134,6 +169,19 @@ func (g Guest) Validate() error {
 			return fail(p.field, "%s", why)
 		}
 	}
+	if err := g.network(); err != nil {
+		return err
+	}
+	if g.CloudInit != nil {
+		if why := badPath(g.CloudInit.Image); why != "" {
+			return fail("CloudInit.Image", "%s", why)
+		}
+		for i, k := range g.CloudInit.SSHKeys {
+			if why := badKey(k); why != "" {
+				return fail(fmt.Sprintf("CloudInit.SSHKeys[%d]", i), "%s", why)
+			}
+		}
+	}
 	if g.Kernel == "" && g.Initrd != "" {
 		return fail("Initrd", "needs a Kernel")
 	}
@@ -163,6 +211,24 @@ func (g Guest) identity() error {
 		return &ConfigError{g.Name, "MAC", fmt.Sprintf("%s is a group address (IEEE 802, the lowest bit of the first octet); no interface can have it", m)}
 	case m[0] == 0xfe:
 		return &ConfigError{g.Name, "MAC", fmt.Sprintf("%s begins with fe, which libvirt keeps for the host's end of the link", m)}
+	}
+	return nil
+}
+
+// network checks addresses and names of the guest's own.
+func (g Guest) network() error {
+	for i, a := range g.ExtraIPv4 {
+		if !a.Is4() || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a.IsLinkLocalUnicast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+			return &ConfigError{g.Name, fmt.Sprintf("ExtraIPv4[%d]", i), fmt.Sprintf("%s is no IPv4 address of a machine", a)}
+		}
+		if slices.Contains(g.ExtraIPv4[:i], a) {
+			return &ConfigError{g.Name, fmt.Sprintf("ExtraIPv4[%d]", i), fmt.Sprintf("%s stands twice", a)}
+		}
+	}
+	for i, name := range g.Serve {
+		if why := badDomain(name); why != "" {
+			return &ConfigError{g.Name, fmt.Sprintf("Serve[%d]", i), why}
+		}
 	}
 	return nil
 }
@@ -241,6 +307,20 @@ func badPath(p string) string {
 	}
 	if clean := path.Clean(p); clean != p {
 		return fmt.Sprintf("%q is a roundabout way of saying %q", p, clean)
+	}
+	return ""
+}
+
+// badKey says what is wrong with a line of authorized_keys, or "".
+func badKey(k string) string {
+	if why := badText(k); why != "" {
+		return why
+	}
+	if len(strings.Fields(k)) < 2 {
+		return fmt.Sprintf("%q is not a public key; want a line like \"ssh-ed25519 AAAA... name\"", k)
+	}
+	if strings.Contains(k, "PRIVATE KEY") {
+		return "is a private key; the public one belongs here"
 	}
 	return ""
 }

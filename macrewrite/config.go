@@ -10,8 +10,62 @@ import (
 	"github.com/sixhost/sixhost/slaac"
 )
 
+// Kind is how a provider's router reaches the addresses of the /64.
+type Kind string
+
+const (
+	// Routed: the provider routes the whole /64 to the host's link-local address
+	// and asks for no address in it.
+	Routed Kind = "routed"
+	// OnLink: the provider's router asks the segment for each address of the /64,
+	// and other hosts may have some. [Answer] answers for the guests.
+	OnLink Kind = "on-link"
+)
+
+// Unlisted says what becomes of frames from ports without a guest in
+// Config.Guests.
+type Unlisted string
+
+const (
+	// UnlistedStrict takes them for guests' and applies all rules that need no
+	// list: IPv6 alone, nobody else's MAC or address, few addresses.
+	UnlistedStrict Unlisted = "strict"
+	// UnlistedDrop drops whatever comes from there.
+	UnlistedDrop Unlisted = "drop"
+)
+
+// Guest is one guest as the edge sees it. It is a value: whoever knows the
+// guests hands in a new list whenever one comes, goes or changes, and [Plan]
+// changes the table's elements in place.
+type Guest struct {
+	// Name is for messages alone.
+	Name string `json:"name,omitempty"`
+	// Port is the guest's port of the bridge, such as vnet3. Without it, as long
+	// as it is not known, the guest may come in by any port that no other has.
+	Port string `json:"port,omitempty"`
+	// MAC is the only one the guest may use. Required.
+	MAC slaac.MAC `json:"mac"`
+	// Addrs are IPv6 addresses that the guest may use beside its link-local
+	// address and that in the /64, both with the EUI-64 of MAC.
+	Addrs []netip.Addr `json:"addrs,omitempty"`
+	// ExtraIPv4 are IPv4 addresses that the guest may use. A guest with none
+	// speaks no IPv4 and no ARP.
+	ExtraIPv4 []netip.Addr `json:"extra_ipv4,omitempty"`
+	// Open lets the guest take addresses of the /64 that nobody else has, such as
+	// privacy addresses (RFC 8981), a few new ones at a time.
+	Open bool `json:"open,omitempty"`
+}
+
+// Neighbor is an address and the hardware address that has it.
+type Neighbor struct {
+	Addr netip.Addr `json:"addr"`
+	MAC  slaac.MAC  `json:"mac"`
+}
+
 // Config says what the edge has to know of the host.
 type Config struct {
+	// Kind of the provider; empty means Routed. [Detect] finds out.
+	Kind Kind `json:"kind,omitempty"`
 	// Uplink is the NIC towards the provider, a port of the bridge. Required.
 	Uplink string `json:"uplink"`
 	// Bridge is the guests' bridge; empty means "br0".
@@ -36,12 +90,41 @@ type Config struct {
 	// any case, but for link-local addresses of the form fe80::5054:ff:fe..:....
 	// that a guest's MAC in 52:54:00 would give.
 	Gateways []netip.Addr `json:"gateways,omitempty"`
+	// GatewayMACs are the hardware addresses of gateways, as far as they are
+	// known. With one, packets from a gateway inside Prefix must come from it; its
+	// neighbour discovery need not, so that a router that was replaced is found.
+	GatewayMACs []Neighbor `json:"gateway_macs,omitempty"`
+	// Guests are the guests that are there. This is the one way to tell of them:
+	// a changed list is a changed Config.
+	Guests []Guest `json:"guests,omitempty"`
+	// Unlisted says what becomes of ports with none of Guests; empty means
+	// UnlistedStrict.
+	Unlisted Unlisted `json:"unlisted,omitempty"`
+	// OtherPorts are ports of other bridges of this network namespace. The
+	// bridge family is one for all of them: without being listed here they would
+	// be taken for ports of guests.
+	OtherPorts []string `json:"other_ports,omitempty"`
+	// Isolate bridges nothing between guests. Their router advertisements must say
+	// that the /64 is not on-link (L=0) then, and they reach each other through
+	// the host, where its policy lets them. See [Config.OffLink].
+	Isolate bool `json:"isolate,omitempty"`
 }
+
+// OffLink reports whether router advertisements must say that the /64 is not
+// on-link: where nothing is bridged between guests, and where some of the /64
+// is on the provider's segment, which only the host reaches.
+func (c Config) OffLink() bool { return c.Isolate || c.Kind == OnLink }
 
 // withDefaults fills in what is empty and puts values into their one form.
 func (c Config) withDefaults() Config {
 	if c.Bridge == "" {
 		c.Bridge = "br0"
+	}
+	if c.Kind == "" {
+		c.Kind = Routed
+	}
+	if c.Unlisted == "" {
+		c.Unlisted = UnlistedStrict
 	}
 	plain := func(in []netip.Addr) []netip.Addr {
 		var out []netip.Addr
@@ -124,6 +207,31 @@ func (c Config) check() error {
 				return refuse(l.field, "%s is not an address of an interface", a)
 			}
 		}
+	}
+	switch {
+	case full.Kind != Routed && full.Kind != OnLink:
+		return refuse("provider", "%q is none of routed and on-link", c.Kind)
+	case full.Unlisted != UnlistedStrict && full.Unlisted != UnlistedDrop:
+		return refuse("unlisted", "%q is none of strict and drop", c.Unlisted)
+	}
+	for _, n := range c.OtherPorts {
+		switch {
+		case !nft.ValidIfName(n):
+			return refuse("other port", "%q is not a name an interface can have", n)
+		case n == c.Uplink:
+			return refuse("other port", "%s is the uplink", n)
+		}
+	}
+	for _, n := range c.GatewayMACs {
+		if !slices.Contains(full.Gateways, n.Addr.Unmap().WithZone("")) {
+			return refuse("gateway MAC", "%s is not among the gateways", n.Addr)
+		}
+		if n.MAC.IsZero() || n.MAC.IsMulticast() || n.MAC == c.MAC {
+			return refuse("gateway MAC", "%s is not that of another machine", n.MAC)
+		}
+	}
+	if err := full.checkGuests(); err != nil {
+		return err
 	}
 	for _, a := range c.Gateways {
 		if slices.Contains(full.Host, a.Unmap().WithZone("")) {

@@ -71,6 +71,34 @@ func TestRefusals(t *testing.T) {
 		{"DNS", func(c *Config) { c.GuestDNS = []netip.AddrPort{{}} }, "guest DNS:"},
 		{"host", func(c *Config) { c.Host = []netip.Addr{ip("::")} }, "host address: :: is not"},
 		{"gateway", func(c *Config) { c.Gateways = []netip.Addr{ip("ff02::2")} }, "gateway: ff02::2 is not"},
+		{"kind", func(c *Config) { c.Kind = "bridged" }, `provider: "bridged" is none of routed and on-link`},
+		{"unlisted", func(c *Config) { c.Unlisted = "pass" }, `unlisted: "pass" is none of`},
+		{"other port", func(c *Config) { c.OtherPorts = []string{"a/b"} }, `other port: "a/b"`},
+		{"other port is the uplink", func(c *Config) { c.OtherPorts = []string{c.Uplink} }, "enp2s0 is the uplink"},
+		{"MAC of no gateway", func(c *Config) { c.GatewayMACs = []Neighbor{{ip("fe80::9"), slaac.MAC{2}}} }, "fe80::9 is not among the gateways"},
+		{"gateway with our MAC", func(c *Config) { c.GatewayMACs = []Neighbor{{ip("fe80::1"), c.MAC}} }, "is not that of another machine"},
+		{"guest without MAC", func(c *Config) { c.Guests = []Guest{{Name: "web"}} }, "guest web: has no MAC"},
+		{"guest with a group MAC", func(c *Config) { c.Guests = []Guest{{MAC: slaac.MAC{1}}} }, "is a group address"},
+		{"guest with our MAC", func(c *Config) { c.Guests = []Guest{{MAC: c.MAC}} }, "is the host's own MAC"},
+		{"guest with a gateway's MAC", func(c *Config) {
+			c.GatewayMACs = []Neighbor{{ip("fe80::1"), slaac.MAC{2}}}
+			c.Guests = []Guest{{MAC: slaac.MAC{2}}}
+		}, "is a gateway's MAC"},
+		{"guest's port", func(c *Config) { c.Guests = []Guest{{MAC: slaac.MAC{2}, Port: "a b"}} }, `"a b" is not a name`},
+		{"guest on the uplink", func(c *Config) { c.Guests = []Guest{{MAC: slaac.MAC{2}, Port: c.Uplink}} }, "enp2s0 is not a port of a guest"},
+		{"two with one MAC", func(c *Config) { c.Guests = []Guest{{Name: "a", MAC: slaac.MAC{2}}, {Name: "b", MAC: slaac.MAC{2}}} }, "guest b: has the MAC of a"},
+		{"two with one port", func(c *Config) {
+			c.Guests = []Guest{{Name: "a", MAC: slaac.MAC{2}, Port: "v"}, {Name: "b", MAC: slaac.MAC{4}, Port: "v"}}
+		}, "guest b: has the port of a, v"},
+		{"two with one address", func(c *Config) {
+			c.Guests = []Guest{{Name: "a", MAC: slaac.MAC{2}, Addrs: []netip.Addr{ip("2001:db8:1:3::a")}}, {Name: "b", MAC: slaac.MAC{4}, Addrs: []netip.Addr{ip("2001:db8:1:3::a")}}}
+		}, "guest b: has the address of a, 2001:db8:1:3::a"},
+		{"guest with our address", func(c *Config) { c.Guests = []Guest{{MAC: slaac.MAC{2}, Addrs: []netip.Addr{ip("2001:db8:1:3::2")}}} }, "2001:db8:1:3::2 is the host's own address"},
+		{"guest with a gateway's address", func(c *Config) { c.Guests = []Guest{{MAC: slaac.MAC{2}, Addrs: []netip.Addr{ip("2001:db8:1:3::1")}}} }, "is a gateway's address"},
+		{"guest elsewhere", func(c *Config) { c.Guests = []Guest{{MAC: slaac.MAC{2}, Addrs: []netip.Addr{ip("2001:db8:4::2")}}} }, "is not in 2001:db8:1:3::/64"},
+		{"guest with IPv4 for IPv6", func(c *Config) { c.Guests = []Guest{{MAC: slaac.MAC{2}, Addrs: []netip.Addr{ip("203.0.113.9")}}} }, "is not an IPv6 address"},
+		{"guest with IPv6 for IPv4", func(c *Config) { c.Guests = []Guest{{MAC: slaac.MAC{2}, ExtraIPv4: []netip.Addr{ip("fe80::5")}}} }, "is not an IPv4 address"},
+		{"guest with our IPv4", func(c *Config) { c.Guests = []Guest{{MAC: slaac.MAC{2}, ExtraIPv4: []netip.Addr{ip("203.0.113.10")}}} }, "is the host's own address"},
 		{"gateway is the host", func(c *Config) { c.Gateways = []netip.Addr{ip("2001:db8:1:3::2")} }, "is the host's own address"},
 		{"gateway is the host's link-local", func(c *Config) { c.Gateways = []netip.Addr{slaac.LinkLocal(c.MAC)} }, "is the host's own address"},
 	} {
@@ -86,11 +114,35 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// withGuests is sample with one guest of each kind.
+func withGuests() Config {
+	c := sample()
+	c.Guests = []Guest{
+		{Name: "web", Port: "vnet0", MAC: slaac.MAC{0x52, 0x54, 0, 0, 0, 0x11}, Addrs: []netip.Addr{ip("2001:db8:1:3::aaaa")}, ExtraIPv4: []netip.Addr{ip("203.0.113.77")}},
+		{Name: "desk", Port: "vnet1", MAC: slaac.MAC{0x52, 0x54, 0, 0, 0, 0x22}, Open: true},
+		{Name: "off", MAC: slaac.MAC{0x52, 0x54, 0, 0, 0, 0x33}},
+	}
+	c.GatewayMACs = []Neighbor{{ip("2001:db8:1:3::1"), slaac.MAC{2, 0, 0, 0, 0, 1}}}
+	return c
+}
+
+// onLink is the same host at the other kind of provider.
+func onLink() Config {
+	c := withGuests()
+	c.Kind, c.Isolate, c.Unlisted, c.OtherPorts = OnLink, true, UnlistedDrop, []string{"docker7"}
+	return c
+}
+
 // TestGolden shows every rule to the reader of a change. UPDATE_GOLDEN=1
-// writes the file anew.
+// writes the files anew.
 func TestGolden(t *testing.T) {
-	const file = "testdata/edge.nft"
-	got := must(t, sample()).String()
+	golden(t, "testdata/edge.nft", withGuests())
+	golden(t, "testdata/onlink.nft", onLink())
+}
+
+func golden(t *testing.T, file string, c Config) {
+	t.Helper()
+	got := must(t, c).String()
 	if os.Getenv("UPDATE_GOLDEN") != "" {
 		if err := os.WriteFile(file, []byte(got), 0o666); err != nil {
 			t.Fatal(err)
@@ -126,10 +178,10 @@ func TestWildcardDNSListener(t *testing.T) {
 	c.GuestDNS = []netip.AddrPort{netip.MustParseAddrPort("[::]:5353"), netip.MustParseAddrPort("[fe80::1%br0]:53")}
 	text := must(t, c).String()
 	for _, want := range []string{
-		"ip6 daddr 2001:db8:1:3::2 meta l4proto udp udp dport 5353",
-		"ip6 daddr fe80::921b:eff:fe12:3456 meta l4proto tcp tcp dport 5353",
-		"ip daddr 203.0.113.10 meta l4proto udp udp dport 5353",
-		"ip6 daddr fe80::1 meta l4proto udp udp dport 53 ",
+		"2001:db8:1:3::2 . 17 . 5353",
+		"fe80::921b:eff:fe12:3456 . 6 . 5353",
+		"203.0.113.10 . 17 . 5353",
+		"fe80::1 . 17 . 53",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
@@ -154,6 +206,8 @@ func TestPlan(t *testing.T) {
 		{"changed", a, b, "replace the edge rules ("},
 		{"drifted", foreign, a, "replace the edge rules ("},
 		{"back to nothing", a, none, "remove the edge rules ("},
+		{"a guest comes", a, must(t, func() Config { c := sample(); c.Guests = withGuests().Guests; return c }()), "tell the edge of its guests anew ("},
+		{"a guest goes", must(t, func() Config { c := sample(); c.Guests = withGuests().Guests; return c }()), a, "tell the edge of its guests anew ("},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, err := Plan(tt.from, tt.to)
@@ -173,8 +227,16 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+func TestStateKind(t *testing.T) {
+	for want, s := range map[Kind]State{Routed: must(t, withGuests()), OnLink: must(t, onLink()), "": {}} {
+		if got := s.Kind(); got != want {
+			t.Errorf("kind %q, want %q", got, want)
+		}
+	}
+}
+
 func TestStateJSON(t *testing.T) {
-	for _, want := range []State{must(t, sample()), {}} {
+	for _, want := range []State{must(t, withGuests()), must(t, onLink()), {}} {
 		b, err := json.Marshal(want)
 		if err != nil {
 			t.Fatal(err)
@@ -192,7 +254,7 @@ func TestStateJSON(t *testing.T) {
 // Every reason has a rule that counts it, and no rule drops uncounted.
 func TestEveryReasonCounts(t *testing.T) {
 	counted := map[Reason]bool{}
-	for _, c := range must(t, sample()).Table.Chains {
+	for _, c := range append(must(t, sample()).Table.Chains, must(t, onLink()).Table.Chains...) {
 		for _, r := range c.Rules {
 			last := r.Exprs[len(r.Exprs)-1]
 			if last.Kind != nft.KindDrop {

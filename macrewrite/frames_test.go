@@ -9,9 +9,10 @@ import (
 )
 
 // The test's own small builder of frames. All of them carry the mark, inside
-// the IP packet where there is one: br_netfilter cuts off what is behind it.
+// the IP packet where there is one: br_netfilter cuts off what is behind it. It
+// is of four octets, which neighbour discovery has to spare.
 
-func mark() []byte { return []byte("sixhost!") }
+func mark() []byte { return []byte("\xe5six") }
 
 // blank is a payload of n octets and the mark.
 func blank(n int) []byte { return append(make([]byte, n), mark()...) }
@@ -79,3 +80,42 @@ func solicitedNode(a netip.Addr) (netip.Addr, slaac.MAC) {
 	return netip.AddrFrom16([16]byte{0xff, 2, 11: 1, 12: 0xff, 13: b[13], 14: b[14], 15: b[15]}),
 		slaac.MAC{0x33, 0x33, 0xff, b[13], b[14], b[15]}
 }
+
+// option is one of neighbour discovery that holds a hardware address: 1 is the
+// source's, 2 the target's.
+func option(typ uint8, m slaac.MAC) []byte { return append([]byte{typ, 1}, m[:]...) }
+
+// bare is an ICMPv6 message that ends with its body, without a mark behind it.
+func bare(src, dst netip.Addr, typ uint8, body ...byte) []byte {
+	m := slices.Concat([]byte{typ, 0, 0, 0}, body)
+	pseudo := slices.Concat(src.AsSlice(), dst.AsSlice(), []byte{0, 0, byte(len(m) >> 8), byte(len(m)), 0, 0, 0, 58}, m)
+	binary.BigEndian.PutUint16(m[2:], sum(pseudo))
+	return m
+}
+
+// ndo is neighbour discovery (133, 135, 136) of just the length it should have,
+// the mark in its reserved octets, body behind them.
+func ndo(typ uint8, src, dst netip.Addr, body ...byte) []byte {
+	return ip6(src, dst, 58, bare(src, dst, typ, slices.Concat(mark(), body)...))
+}
+
+// fragmentOf is one: offset in octets, more to come or not.
+func fragmentOf(src, dst netip.Addr, next uint8, offset uint16, more bool, payload []byte) []byte {
+	m := byte(0)
+	if more {
+		m = 1
+	}
+	return ip6(src, dst, 44, slices.Concat([]byte{next, 0, byte(offset >> 8), byte(offset)&0xf8 | m, 0, 0, 0, 7}, payload))
+}
+
+// extended puts an extension header with nothing but padding before a payload:
+// 0 is hop-by-hop, 60 destination options.
+func extended(src, dst netip.Addr, header, next uint8, payload []byte) []byte {
+	return ip6(src, dst, header, slices.Concat([]byte{next, 0, 1, 4, 0, 0, 0, 0}, payload))
+}
+
+func arpFrom(mac slaac.MAC, sender, target netip.Addr) []byte {
+	return slices.Concat([]byte{0, 1, 8, 0, 6, 4, 0, 1}, mac[:], sender.AsSlice(), make([]byte, 6), target.AsSlice(), mark())
+}
+
+const v6, v4, arpType = 0x86dd, 0x0800, 0x0806

@@ -28,8 +28,9 @@ const (
 	NAT64FromUplink Reason = "nat64-from-uplink"
 	// DNSFromUplink: to the guests' DNS server.
 	DNSFromUplink Reason = "dns-from-uplink"
-	// OwnSourceFromUplink: with a source that is ours: the NIC's MAC, a host
-	// address, the /64 but for gateways in it, the NAT64 prefix.
+	// OwnSourceFromUplink: with a source that is ours: the NIC's MAC, an address of
+	// the host or of a guest, the NAT64 prefix; with a routed provider all of the
+	// /64 but for gateways in it.
 	OwnSourceFromUplink Reason = "own-source-from-uplink"
 	// StackedVLANFromUplink: with more than one VLAN tag. The kernel takes off
 	// any number of tags with VLAN 0, only the first is looked behind here.
@@ -53,21 +54,70 @@ const (
 	// ForeignSourceToUplink: a source MAC that is not the NIC's. Nothing should
 	// come this far; it is the last line.
 	ForeignSourceToUplink Reason = "foreign-source-to-uplink"
+	// AbsentFromUplink: to addresses of the /64 that nobody is known to have, more
+	// than the host should ask its guests for at once.
+	AbsentFromUplink Reason = "absent-from-uplink"
+	// MACFromGuest: with another source MAC than the guest's own, or from a port
+	// without a guest with the MAC of one, of the host or of a gateway.
+	MACFromGuest Reason = "mac-from-guest"
+	// SourceFromGuest: with an IPv6 source that is not the guest's.
+	SourceFromGuest Reason = "source-from-guest"
+	// UnlistedFromGuest: from a port without a guest, where that drops all.
+	UnlistedFromGuest Reason = "unlisted-from-guest"
+	// EthertypeFromGuest: neither IPv6 nor ARP nor IPv4 and not without a VLAN
+	// tag: VLAN, QinQ, spanning tree, discovery protocols.
+	EthertypeFromGuest Reason = "ethertype-from-guest"
+	// ARPFromGuest: ARP that does not tell of an extra IPv4 address of the guest.
+	ARPFromGuest Reason = "arp-from-guest"
+	// IPv4FromGuest: IPv4 with another source than an extra address of the guest.
+	IPv4FromGuest Reason = "ipv4-from-guest"
 	// RAFromGuest: a router advertisement by a guest.
 	RAFromGuest Reason = "ra-from-guest"
 	// RedirectFromGuest: a redirect by a guest.
 	RedirectFromGuest Reason = "redirect-from-guest"
-	// StackedVLANFromGuest: with more than one VLAN tag.
-	StackedVLANFromGuest Reason = "stacked-vlan-from-guest"
+	// DHCPFromGuest: what only a DHCP server sends, of IPv4 or IPv6.
+	DHCPFromGuest Reason = "dhcp-from-guest"
+	// FragmentedNDFromGuest: neighbour discovery in fragments (RFC 6980).
+	FragmentedNDFromGuest Reason = "fragmented-nd-from-guest"
+	// HiddenNDFromGuest: neighbour discovery behind extension headers.
+	HiddenNDFromGuest Reason = "hidden-nd-from-guest"
+	// NDFromGuest: a neighbour advertisement for an address of somebody else, or
+	// the claim to one (duplicate address detection).
+	NDFromGuest Reason = "nd-from-guest"
+	// NDOptionFromGuest: neighbour discovery with a hardware address inside that
+	// is not the guest's, or with options where that can't be seen.
+	NDOptionFromGuest Reason = "nd-option-from-guest"
+	// ICMPFromGuest: ICMPv6 of types that are not for guests to send, such as MLD
+	// queries, or cut off before the type.
+	ICMPFromGuest Reason = "icmp-from-guest"
+	// MalformedFromGuest: with extension headers that lead nowhere.
+	MalformedFromGuest Reason = "malformed-from-guest"
+	// RSLimitFromGuest: more router solicitations than a port may send.
+	RSLimitFromGuest Reason = "rs-limit-from-guest"
+	// NSLimitFromGuest: more neighbour solicitations for addresses that nobody is
+	// known to have than a port may send.
+	NSLimitFromGuest Reason = "ns-limit-from-guest"
+	// AbsentLimitFromGuest: more packets to addresses of the /64 that nobody is
+	// known to have than a port may send.
+	AbsentLimitFromGuest Reason = "absent-limit-from-guest"
+	// NewLimitFromGuest: more new source addresses than a port may have. Each is
+	// an entry in the host's neighbour table.
+	NewLimitFromGuest Reason = "new-limit-from-guest"
+	// GuestToGuest: bridged between two guests, where they are isolated.
+	GuestToGuest Reason = "guest-to-guest"
 )
 
 // Reasons lists all of them.
 func Reasons() []Reason {
 	return []Reason{
 		GuestToUplink, UplinkToGuest,
-		RAFromUplink, RSFromUplink, RedirectFromUplink, NDFromUplink, NAT64FromUplink, DNSFromUplink, OwnSourceFromUplink, StackedVLANFromUplink,
+		RAFromUplink, RSFromUplink, RedirectFromUplink, NDFromUplink, NAT64FromUplink, DNSFromUplink, OwnSourceFromUplink,
+		StackedVLANFromUplink, AbsentFromUplink,
 		RAToUplink, RedirectOut, NDInsidePrefixToUplink, InsidePrefixToUplink, OwnToUplink, ForeignSourceToUplink,
-		RAFromGuest, RedirectFromGuest, StackedVLANFromGuest,
+		MACFromGuest, SourceFromGuest, UnlistedFromGuest, EthertypeFromGuest, ARPFromGuest, IPv4FromGuest,
+		RAFromGuest, RedirectFromGuest, DHCPFromGuest, FragmentedNDFromGuest, HiddenNDFromGuest, NDFromGuest, NDOptionFromGuest,
+		ICMPFromGuest, MalformedFromGuest, RSLimitFromGuest, NSLimitFromGuest, AbsentLimitFromGuest, NewLimitFromGuest,
+		GuestToGuest,
 	}
 }
 

@@ -34,9 +34,23 @@ func (c Config) rules() *nft.Table {
 	for _, r := range Reasons() {
 		t.Counters = append(t.Counters, string(r))
 	}
+	t.Sets = slices.Concat(c.hostSets(), c.guestSets(), accountSets())
+	t.Chains = slices.Concat(
+		[]nft.Chain{c.prerouting(), c.forward(), c.output(), c.postrouting()},
+		c.fromUplink(),
+		[]nft.Chain{c.neighbours("nd-from-uplink", NDFromUplink), c.neighbours("nd-to-uplink", NDInsidePrefixToUplink)},
+		c.fromGuest(),
+	)
+	return t
+}
 
-	var own4, own6, gateways []netip.Prefix
-	own6 = append(own6, c.Prefix)
+// hostSets hold what follows from the host and its provider.
+func (c Config) hostSets() []nft.Set {
+	var own4, own6, gateways, free []netip.Prefix
+	var pairs []string
+	if c.Kind == Routed {
+		own6 = append(own6, c.Prefix)
+	}
 	own6 = append(own6, c.NAT64...)
 	for _, a := range c.Host {
 		if a.Is4() {
@@ -49,38 +63,60 @@ func (c Config) rules() *nft.Table {
 		if looksLikeGuest(c.Prefix, a) {
 			gateways = append(gateways, single(a))
 		}
+		if c.Prefix.Contains(a) {
+			free = append(free, single(a))
+		}
 	}
-	t.Sets = []nft.Set{
+	for _, n := range c.GatewayMACs {
+		if p := single(n.Addr.Unmap().WithZone("")); slices.Contains(free, p) {
+			pairs = append(pairs, nft.Tuple(p.Addr(), n.MAC))
+			free = slices.DeleteFunc(free, func(q netip.Prefix) bool { return p == q })
+		}
+	}
+	var dns4, dns6 []string
+	for _, d := range c.GuestDNS {
+		list := &dns6
+		if d.Addr().Is4() {
+			list = &dns4
+		}
+		*list = append(*list, nft.Tuple(d.Addr(), nft.UDP, d.Port()), nft.Tuple(d.Addr(), nft.TCP, d.Port()))
+	}
+	return []nft.Set{
 		nft.PrefixSet("own4", nft.IPv4Addr, own4...),
 		nft.PrefixSet("own6", nft.IPv6Addr, own6...),
 		nft.PrefixSet("guests6", nft.IPv6Addr, guests(c.Prefix)...),
 		nft.PrefixSet("nat64", nft.IPv6Addr, c.NAT64...),
 		nft.PrefixSet("gateways6", nft.IPv6Addr, gateways...),
+		nft.PrefixSet("gateways-any-mac", nft.IPv6Addr, free...),
+		nft.NewSet("gateways-mac", nft.Concat(nft.IPv6Addr, nft.EtherAddr), pairs...),
+		nft.NewSet("dns4", nft.Concat(nft.IPv4Addr, nft.INetProto, nft.INetService), dns4...),
+		nft.NewSet("dns6", nft.Concat(nft.IPv6Addr, nft.INetProto, nft.INetService), dns6...),
+		nft.NameSet("other-ports", c.OtherPorts...),
 	}
-
-	t.Chains = []nft.Chain{
-		c.prerouting(), c.forward(), c.output(), c.postrouting(),
-		c.fromUplink(), c.icmpFromUplink(), c.fromGuest(),
-		c.neighbours("nd-from-uplink", NDFromUplink), c.neighbours("nd-to-uplink", NDInsidePrefixToUplink),
-	}
-	return t
 }
 
 // prerouting looks at what comes in by a port, before the bridge learns its
-// source.
+// source. What a guest of the list may send at all is one lookup away from the
+// rules that look inside.
 func (c Config) prerouting() nft.Chain {
 	return nft.Chain{Name: "prerouting", Type: "filter", Hook: "prerouting", Priority: priorityIn, Policy: "accept", Rules: []nft.Rule{
 		nft.NewRule("", nft.IIFName(c.Uplink), nft.Goto("from-uplink")),
+		nft.NewRule("", nft.EtherType(nft.EthIPv6), nft.In(sourceFields(), "guest-sources"), nft.Goto("ip6-from-guest")),
 		nft.NewRule("", nft.Goto("from-guest")),
 	}}
 }
 
-// forward parts guests and uplink, for frames of every kind.
+// forward parts guests and uplink, for frames of every kind, and guests from
+// each other where that is wanted.
 func (c Config) forward() nft.Chain {
-	return nft.Chain{Name: "forward", Type: "filter", Hook: "forward", Priority: priorityIn, Policy: "accept", Rules: []nft.Rule{
+	ch := nft.Chain{Name: "forward", Type: "filter", Hook: "forward", Priority: priorityIn, Policy: "accept", Rules: []nft.Rule{
 		drop(GuestToUplink, "the host routes for its guests", nft.OIFName(c.Uplink)),
 		drop(UplinkToGuest, "the host routes to its guests", nft.IIFName(c.Uplink)),
 	}}
+	if c.Isolate {
+		ch.Rules = append(ch.Rules, drop(GuestToGuest, "the host routes between its guests", nft.Invert(nft.In(nft.KindIIFName, "other-ports"))))
+	}
+	return ch
 }
 
 // output looks at what the host itself sends, once for each port it goes to.
@@ -88,17 +124,24 @@ func (c Config) output() nft.Chain {
 	nd := func(typ uint8) nft.Rule {
 		return nft.NewRule("", nft.ICMPv6Type(typ), nft.Jump("nd-to-uplink"))
 	}
-	return nft.Chain{Name: "output", Type: "filter", Hook: "output", Priority: priorityOut, Policy: "accept", Rules: []nft.Rule{
+	ch := nft.Chain{Name: "output", Type: "filter", Hook: "output", Priority: priorityOut, Policy: "accept", Rules: []nft.Rule{
 		drop(RedirectOut, "guests shall not learn the provider's router", nft.ICMPv6Type(nft.Redirect6)),
 		nft.NewRule("what follows is for the uplink", nft.Invert(nft.OIFName(c.Uplink)), nft.Accept()),
 		drop(RAToUplink, "", nft.ICMPv6Type(nft.RouterAdvert)),
 		nd(nft.NeighbrSolicit),
 		nd(nft.NeighbrAdvert),
-		drop(InsidePrefixToUplink, "", nft.In(nft.KindIP6Daddr, "guests6"), nft.Invert(nft.In(nft.KindIP6Daddr, "gateways6"))),
+		drop(InsidePrefixToUplink, "guests of the list", nft.In(nft.KindIP6Daddr, "live-addrs")),
 		drop(InsidePrefixToUplink, "", nft.In(nft.KindIP6Daddr, "nat64")),
+		drop(InsidePrefixToUplink, "", nft.In(nft.KindIPDaddr, "live-addrs4")),
+	}}
+	if c.Kind == Routed {
+		ch.Rules = append(ch.Rules, drop(InsidePrefixToUplink, "", nft.In(nft.KindIP6Daddr, "guests6"), nft.Invert(nft.In(nft.KindIP6Daddr, "gateways6"))))
+	}
+	ch.Rules = append(ch.Rules,
 		drop(OwnToUplink, "it would come back", nft.In(nft.KindIP6Daddr, "own6"), nft.Invert(nft.In(nft.KindIP6Daddr, "gateways6"))),
 		drop(OwnToUplink, "", nft.In(nft.KindIPDaddr, "own4")),
-	}}
+	)
+	return ch
 }
 
 // postrouting is the last line before the wire.
@@ -108,42 +151,49 @@ func (c Config) postrouting() nft.Chain {
 	}}
 }
 
-func (c Config) fromUplink() nft.Chain {
-	rules := []nft.Rule{
-		drop(StackedVLANFromUplink, "one tag is off already", nft.Protocol(nft.EthVLAN)),
-		drop(StackedVLANFromUplink, "", nft.Protocol(nft.EthQinQ)),
-		drop(OwnSourceFromUplink, "", nft.EtherSaddr(c.MAC)),
-		drop(OwnSourceFromUplink, "", nft.In(nft.KindIP6Saddr, "own6"), nft.Invert(nft.In(nft.KindIP6Saddr, "gateways6"))),
-		drop(OwnSourceFromUplink, "", nft.In(nft.KindIPSaddr, "own4")),
-		drop(NAT64FromUplink, "", nft.In(nft.KindIP6Daddr, "nat64")),
-		nft.NewRule("", nft.Protocol(nft.EthIPv6), nft.L4Proto(nft.ICMPv6), nft.Goto("icmp-from-uplink")),
-	}
-	for _, d := range c.GuestDNS {
-		rules = append(rules,
-			drop(DNSFromUplink, "", nft.DaddrIs(d.Addr()), nft.UDPDport(d.Port())),
-			drop(DNSFromUplink, "", nft.DaddrIs(d.Addr()), nft.TCPDport(d.Port())),
-		)
-	}
-	return nft.Chain{Name: "from-uplink", Rules: rules}
-}
-
-func (c Config) icmpFromUplink() nft.Chain {
-	return nft.Chain{Name: "icmp-from-uplink", Rules: []nft.Rule{
-		drop(RAFromUplink, "", nft.ICMPv6Type(nft.RouterAdvert)),
-		drop(RSFromUplink, "", nft.ICMPv6Type(nft.RouterSolicit)),
-		drop(RedirectFromUplink, "", nft.ICMPv6Type(nft.Redirect6)),
-		nft.NewRule("", nft.ICMPv6Type(nft.NeighbrSolicit), nft.Goto("nd-from-uplink")),
-		nft.NewRule("", nft.ICMPv6Type(nft.NeighbrAdvert), nft.Goto("nd-from-uplink")),
+// fromUplink are the chains for what the provider's segment sends.
+func (c Config) fromUplink() []nft.Chain {
+	source := nft.Chain{Name: "source-from-uplink", Rules: []nft.Rule{
+		nft.NewRule("gateways inside the /64", nft.In(nft.KindIP6Saddr, "gateways-any-mac"), nft.Return()),
+		nft.NewRule("", nft.In(nft.Fields(nft.KindIP6Saddr, nft.KindEtherSaddr), "gateways-mac"), nft.Return()),
 	}}
-}
-
-func (c Config) fromGuest() nft.Chain {
-	return nft.Chain{Name: "from-guest", Rules: []nft.Rule{
-		drop(StackedVLANFromGuest, "one tag is off already", nft.Protocol(nft.EthVLAN)),
-		drop(StackedVLANFromGuest, "", nft.Protocol(nft.EthQinQ)),
-		drop(RAFromGuest, "", nft.ICMPv6Type(nft.RouterAdvert)),
-		drop(RedirectFromGuest, "", nft.ICMPv6Type(nft.Redirect6)),
-	}}
+	if len(c.GatewayMACs) > 0 {
+		// Who holds on to the old MAC of a router that was replaced is cut off.
+		for _, typ := range []uint8{nft.NeighbrSolicit, nft.NeighbrAdvert} {
+			source.Rules = append(source.Rules, nft.NewRule("a router may be replaced", nft.In(nft.KindIP6Saddr, "gateways6"), nft.ICMPv6Type(typ), nft.Return()))
+		}
+	}
+	source.Rules = append(source.Rules, drop(OwnSourceFromUplink, ""))
+	nd := func(typ uint8) nft.Rule { return nft.NewRule("", nft.ICMPv6Type(typ), nft.Goto("nd-from-uplink")) }
+	return []nft.Chain{
+		{Name: "from-uplink", Rules: []nft.Rule{
+			drop(StackedVLANFromUplink, "one tag is off already", nft.Protocol(nft.EthVLAN)),
+			drop(StackedVLANFromUplink, "", nft.Protocol(nft.EthQinQ)),
+			drop(OwnSourceFromUplink, "", nft.EtherSaddr(c.MAC)),
+			nft.NewRule("", nft.Protocol(nft.EthIPv6), nft.Goto("ip6-from-uplink")),
+			drop(OwnSourceFromUplink, "", nft.In(nft.KindIPSaddr, "own4")),
+			drop(OwnSourceFromUplink, "", nft.In(nft.KindIPSaddr, "live-addrs4")),
+			drop(DNSFromUplink, "", nft.In(nft.Fields(nft.KindIPDaddr, nft.KindL4Proto, nft.KindTHDport), "dns4")),
+		}},
+		{Name: "ip6-from-uplink", Rules: []nft.Rule{
+			drop(OwnSourceFromUplink, "guests of the list", nft.In(nft.KindIP6Saddr, "live-addrs")),
+			nft.NewRule("", nft.In(nft.KindIP6Saddr, "own6"), nft.Jump("source-from-uplink")),
+			drop(NAT64FromUplink, "", nft.In(nft.KindIP6Daddr, "nat64")),
+			drop(DNSFromUplink, "", nft.In(nft.Fields(nft.KindIP6Daddr, nft.KindL4Proto, nft.KindTHDport), "dns6")),
+			nft.NewRule("", nft.Daddr(c.Prefix), nft.Jump("absent-from-uplink")),
+			drop(RAFromUplink, "", nft.ICMPv6Type(nft.RouterAdvert)),
+			drop(RSFromUplink, "", nft.ICMPv6Type(nft.RouterSolicit)),
+			drop(RedirectFromUplink, "", nft.ICMPv6Type(nft.Redirect6)),
+			nd(nft.NeighbrSolicit),
+			nd(nft.NeighbrAdvert),
+		}},
+		source,
+		{Name: "absent-from-uplink", Rules: []nft.Rule{
+			nft.NewRule("", nft.In(nft.KindIP6Daddr, "known-addrs"), nft.Return()),
+			nft.NewRule("", nft.In(nft.KindIP6Daddr, "seen-addrs"), nft.Return()),
+			drop(AbsentFromUplink, "", nft.Invert(nft.Limit(absentPerSecond, "second", absentBurst))),
+		}},
+	}
 }
 
 // neighbours drops neighbour discovery about addresses that may be a guest's.
@@ -151,7 +201,10 @@ func (c Config) fromGuest() nft.Chain {
 // them the host would be cut off. The chain is reached with solicitations and
 // advertisements only.
 func (c Config) neighbours(name string, reason Reason) nft.Chain {
-	ch := nft.Chain{Name: name}
+	ch := nft.Chain{Name: name, Rules: []nft.Rule{drop(reason, "guests of the list", nft.In(nft.KindNDTarget, "live-targets"))}}
+	if c.Kind == OnLink {
+		return ch // others on the segment may have addresses that look like a guest's
+	}
 	for _, a := range slices.Concat(c.Host, c.Gateways) {
 		// Others are not among the guests' anyway.
 		if looksLikeGuest(c.Prefix, a) {

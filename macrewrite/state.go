@@ -2,6 +2,7 @@ package macrewrite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/sixhost/sixhost/internal/nft"
@@ -29,6 +30,31 @@ func (c Config) State() (State, error) {
 	return State{Table: t}, nil
 }
 
+// Kind returns the provider's kind that the rules are for; empty where there are
+// none, or where they are not to be recognized.
+func (s State) Kind() Kind {
+	if s.Table == nil {
+		return ""
+	}
+	kind := Kind("")
+	for _, c := range s.Table.Chains {
+		if c.Name != "output" {
+			continue
+		}
+		for _, r := range c.Rules {
+			for _, e := range r.Exprs {
+				switch {
+				case e.Kind == nft.KindIP6Daddr && e.Set == "guests6":
+					return Routed // all of the /64 is kept from the segment
+				case e.Kind == nft.KindIP6Daddr && e.Set == "live-addrs":
+					kind = OnLink // only what guests have
+				}
+			}
+		}
+	}
+	return kind
+}
+
 // String returns the text that `nft -f` takes to put the state in place.
 func (s State) String() string {
 	if s.Table == nil {
@@ -47,7 +73,9 @@ func Capture(ctx context.Context) (State, error) {
 }
 
 // Plan leads from one state to another in one atomic step of the Apply phase,
-// or none if they are equal. It fails if to is another table, or holds what only
+// or none if they are equal. Where only guests differ, the step changes elements
+// and leaves counters and accounts as they are. What the kernel can't enforce is
+// an [*UnsupportedError] of the step. It fails if to is another table, or holds what only
 // somebody else can have put into this one.
 func Plan(from, to State) (plan.Plan, error) {
 	if nft.Equal(from.Table, to.Table) {
@@ -65,6 +93,11 @@ func Plan(from, to State) (plan.Plan, error) {
 	if err := to.Table.Check(); err != nil {
 		return plan.Plan{}, fmt.Errorf("plan edge rules: %w", err)
 	}
+	if nft.SameRules(from.Table, to.Table) {
+		step.Text = fmt.Sprintf("tell the edge of its guests anew (nftables table %s %s, elements of its sets only, in one transaction)", nft.Bridge, TableName)
+		step.Do = func(ctx context.Context) error { return unsupported(nft.Update(ctx, from.Table, to.Table)) }
+		return plan.Plan{Steps: []plan.Step{step}}, nil
+	}
 	verb := "put the edge rules in place"
 	if from.Table != nil {
 		verb = "replace the edge rules"
@@ -74,8 +107,32 @@ func Plan(from, to State) (plan.Plan, error) {
 		n += len(c.Rules)
 	}
 	step.Text = fmt.Sprintf("%s (nftables table %s %s, %d rules, in one transaction)", verb, to.Table.Family, to.Table.Name, n)
-	step.Do = func(ctx context.Context) error { return nft.Replace(ctx, to.Table) }
+	step.Do = func(ctx context.Context) error { return unsupported(nft.Replace(ctx, to.Table)) }
 	return plan.Plan{Steps: []plan.Step{step}}, nil
+}
+
+// UnsupportedError is a rule, or a part of the table that rules need, which this
+// kernel can't have. It matches errors.ErrUnsupported. Nothing was changed.
+type UnsupportedError struct {
+	// What names it, a rule by its text.
+	What string
+	Err  error
+}
+
+// Error names what can't be enforced.
+func (e *UnsupportedError) Error() string {
+	return fmt.Sprintf("this kernel can't enforce the %s: %v", e.What, e.Err)
+}
+
+// Unwrap returns what the kernel said.
+func (e *UnsupportedError) Unwrap() error { return e.Err }
+
+func unsupported(err error) error {
+	var refused *nft.KernelError
+	if errors.As(err, &refused) && errors.Is(err, errors.ErrUnsupported) {
+		return &UnsupportedError{What: refused.What, Err: refused.Err}
+	}
+	return err
 }
 
 // Restorer takes the edge back to a captured state.

@@ -226,7 +226,17 @@ func (n *network) configured(t *testing.T, p place) (addr, router string) {
 // ping returns how many of count pings were answered.
 func (n *network) ping(t *testing.T, from place, to string, count int, interval string) int {
 	t.Helper()
-	cmd := exec.Command(nstest.Tool(t, "ping"), "-n", "-q", "-c", fmt.Sprint(count), "-i", interval, "-W", "2", to)
+	return n.pingFrom(t, from, "", to, count, interval)
+}
+
+// pingFrom does it from a certain address.
+func (n *network) pingFrom(t *testing.T, from place, source, to string, count int, interval string) int {
+	t.Helper()
+	args := []string{"-n", "-q", "-c", fmt.Sprint(count), "-i", interval, "-W", "2"}
+	if source != "" {
+		args = append(args, "-I", source)
+	}
+	cmd := exec.Command(nstest.Tool(t, "ping"), append(args, to)...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := n.ns[from].Start(cmd); err != nil {

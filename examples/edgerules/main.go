@@ -1,8 +1,10 @@
-// Command edgerules prints the nftables rules that part guests from a routed
+// Command edgerules prints the nftables rules that part guests from their
 // provider, for one uplink, as text for `nft -f`; with -apply it puts them in
-// place instead, in one transaction.
+// place instead, in one transaction. Of a change in the list of guests that
+// leaves all counters as they are.
 //
 //	edgerules -uplink enp2s0 -prefix 2001:db8:1:3::/64 -gateway fe80::1
+//	edgerules -uplink enp2s0 -prefix 2001:db8:1:3::/64 -guest vnet0=52:54:00:00:00:11 -guest vnet1=52:54:00:00:00:22,open
 //	edgerules -uplink enp2s0 -mac 90:1b:0e:12:34:56 -prefix 2001:db8:1:3::/64 -host 2001:db8:1:3::2,203.0.113.10 -apply
 //
 // Printing needs no privileges; -apply needs CAP_NET_ADMIN. It exits with
@@ -55,6 +57,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs.StringVar(&dns, "dns", "", "`address:port`s of the guests' DNS server, separated by commas")
 	fs.StringVar(&host, "host", "", "the host's own `addresses`, separated by commas")
 	fs.StringVar(&gateways, "gateway", "fe80::1", "the provider's routers' `addresses`, separated by commas")
+	provider := fs.String("provider", string(macrewrite.Routed), "how the provider reaches the /64: `kind` routed or on-link; on-link needs somebody who answers for the guests, as fullhost run does")
+	unlisted := fs.String("unlisted", string(macrewrite.UnlistedStrict), "what becomes of ports without a -guest: `policy` strict or drop")
+	fs.BoolVar(&c.Isolate, "isolate", false, "bridge nothing between guests; their router advertisements must say L=0 then")
+	fs.Func("guest", "a guest that is there, `PORT=MAC[,open][,address]...`; may be given again", func(s string) error {
+		g, err := parseGuest(s)
+		c.Guests = append(c.Guests, g)
+		return err
+	})
 	apply := fs.Bool("apply", false, "put the rules in place instead of printing them")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -66,6 +76,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return &plan.Refusal{Subject: "argument " + fs.Arg(0), Reason: "is unknown"}
 	}
 
+	c.Kind, c.Unlisted = macrewrite.Kind(*provider), macrewrite.Unlisted(*unlisted)
 	var err error
 	if prefix != "" {
 		if c.Prefix, err = netip.ParsePrefix(prefix); err != nil {
@@ -117,6 +128,35 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	return p.Run(ctx, plan.Apply, nil)
+}
+
+// parseGuest reads PORT=MAC, "open", and addresses of either family.
+func parseGuest(s string) (g macrewrite.Guest, err error) {
+	words := strings.Split(s, ",")
+	port, mac, ok := strings.Cut(words[0], "=")
+	if !ok {
+		return g, fmt.Errorf("want PORT=MAC, not %q", words[0])
+	}
+	g.Name, g.Port = port, port
+	if g.MAC, err = slaac.ParseMAC(mac); err != nil {
+		return g, err
+	}
+	for _, w := range words[1:] {
+		if w == "open" {
+			g.Open = true
+			continue
+		}
+		a, err := netip.ParseAddr(w)
+		switch {
+		case err != nil:
+			return g, err
+		case a.Is4():
+			g.ExtraIPv4 = append(g.ExtraIPv4, a)
+		default:
+			g.Addrs = append(g.Addrs, a)
+		}
+	}
+	return g, nil
 }
 
 // list parses values separated by commas.

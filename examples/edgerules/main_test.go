@@ -12,11 +12,12 @@ import (
 
 func TestPrints(t *testing.T) {
 	var out strings.Builder
-	args := "-uplink enp2s0 -mac 90:1b:0e:12:34:56 -prefix 2001:db8:1:3::/64 -host 2001:db8:1:3::2,203.0.113.10 -dns [2001:db8:1:3::2]:53"
+	args := "-uplink enp2s0 -mac 90:1b:0e:12:34:56 -prefix 2001:db8:1:3::/64 -host 2001:db8:1:3::2,203.0.113.10 -dns [2001:db8:1:3::2]:53" +
+		" -provider on-link -isolate -guest vnet0=52:54:00:00:00:11,2001:db8:1:3::a,203.0.113.77 -guest vnet1=52:54:00:00:00:22,open"
 	if err := run(context.Background(), strings.Fields(args), &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"table bridge sixhost_edge {", `oifname "enp2s0" ether saddr != 90:1b:0e:12:34:56`, "203.0.113.10/32", "udp dport 53"} {
+	for _, want := range []string{"table bridge sixhost_edge {", `oifname "enp2s0" ether saddr != 90:1b:0e:12:34:56`, "203.0.113.10/32", "2001:db8:1:3::2 . 17 . 53", `"vnet0" . 52:54:00:00:00:11 . 2001:db8:1:3::a`, `"vnet0" . 52:54:00:00:00:11 . 203.0.113.77`, "guest-to-guest\" drop"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
@@ -33,6 +34,12 @@ func TestRefusals(t *testing.T) {
 		{"-uplink e0 -mac 90:1b:0e:12:34:56 -prefix 2001:db8::/64 -host x", "host address:"},
 		{"-uplink e0 -mac 90:1b:0e:12:34:56 -prefix 2001:db8::/64 more", "argument more: is unknown"},
 		{"-nonsense", "nonsense"},
+		{"-uplink e0 -mac 90:1b:0e:12:34:56 -prefix 2001:db8::/64 -provider bridged", "provider:"},
+		{"-uplink e0 -mac 90:1b:0e:12:34:56 -prefix 2001:db8::/64 -unlisted pass", "unlisted:"},
+		{"-guest vnet0", "want PORT=MAC"},
+		{"-guest vnet0=52", "guest"},
+		{"-guest vnet0=52:54:00:00:00:11,closed", "guest"},
+		{"-uplink e0 -mac 90:1b:0e:12:34:56 -prefix 2001:db8::/64 -guest e0=52:54:00:00:00:11", "guest e0:"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			err := run(context.Background(), strings.Fields(tt.args), io.Discard, io.Discard)

@@ -35,6 +35,16 @@ type config struct {
 
 	SpanningTree treeConfig `yaml:"spanning_tree"`
 
+	// Provider is routed (default), on-link, or auto, which finds out: see
+	// macrewrite.Kind and macrewrite.Detect.
+	Provider provider `yaml:"provider"`
+	// IsolateGuests bridges nothing between guests; they reach each other through
+	// the host.
+	IsolateGuests bool `yaml:"isolate_guests"`
+	// UnlistedGuests says what becomes of guests that are not listed: strict
+	// (default) or drop.
+	UnlistedGuests unlisted `yaml:"unlisted_guests"`
+
 	NAT64   nat64Config   `yaml:"nat64"`
 	DNS     dnsConfig     `yaml:"dns"`
 	RA      raFile        `yaml:"ra"`
@@ -86,6 +96,10 @@ type guestConfig struct {
 	Name string `yaml:"name"`
 	// MAC wins over the one made from the name.
 	MAC slaac.MAC `yaml:"mac"`
+	// Addresses of the /64 that the guest may use beside the one that follows from
+	// its MAC; Open lets it take others by itself, such as privacy addresses.
+	Addresses []netip.Addr `yaml:"addresses"`
+	Open      bool         `yaml:"open"`
 	// Serve lists the names under which IPv4 clients reach the guest.
 	Serve []string `yaml:"serve"`
 	// MemoryMiB, VCPUs and Disk describe the virtual machine.

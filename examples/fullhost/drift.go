@@ -374,6 +374,7 @@ func (k *keeper) derive(ctx context.Context) error {
 // sameServices reports whether run would serve the same from both.
 func sameServices(a, b host) bool {
 	plain := func(h host) host {
+		h.edge.how, h.edge.otherPorts = "", nil // the edge's keeper follows these
 		// The advertised MTU is all that is taken from there.
 		h.there, h.wanted = bridge.State{}, bridge.State{}
 		return h.withoutAdvertised()

@@ -40,6 +40,7 @@ type host struct {
 	address    netip.Addr   // the host's own in the prefix
 	ipv4       []netip.Addr // the host's public ones
 	guests     []hostGuest
+	edge       edgeInput
 }
 
 // hostGuest is a guest with what follows from its entry.
@@ -94,7 +95,10 @@ func newHost(ctx context.Context, c config) (host, error) {
 	if !h.address.IsValid() {
 		return host{}, &plan.Refusal{Subject: "address", Reason: fmt.Sprintf("%s has no address in %s to keep; set address to slaac, or to one", h.uplink, h.prefix)}
 	}
-	return h, h.addGuests()
+	if err := h.addGuests(); err != nil {
+		return host{}, err
+	}
+	return h, h.readEdge(ctx)
 }
 
 func (h *host) addGuests() error {
@@ -140,6 +144,9 @@ func (h host) describe(w io.Writer) {
 		fmt.Fprintf(w, ", %s", a)
 	}
 	fmt.Fprintf(w, ". NAT64 %s.\n", h.config.NAT64.Prefix)
+	if h.edge.how != "" {
+		fmt.Fprintf(w, "The provider is %s: %s.\n", h.edge.kind, h.edge.how)
+	}
 	for _, g := range h.guests {
 		fmt.Fprintf(w, "Guest %s: MAC %s, address %s.\n", g.Name, g.LinkAddr(), g.address)
 	}
@@ -173,6 +180,12 @@ func (h host) edgeConfig(own []bridge.Addr) macrewrite.Config {
 		Prefix:   h.prefix,
 		NAT64:    []netip.Prefix{h.config.NAT64.Prefix.Prefix()},
 		GuestDNS: []netip.AddrPort{h.dnsListen()},
+
+		Kind:       h.edge.kind,
+		Guests:     h.edgeGuests(),
+		Unlisted:   h.config.UnlistedGuests.Unlisted,
+		OtherPorts: h.edge.otherPorts,
+		Isolate:    h.config.IsolateGuests,
 	}
 	for _, a := range own {
 		c.Host = append(c.Host, a.Prefix.Addr())
@@ -215,7 +228,7 @@ func (h host) dns64Config(upstreams []netip.AddrPort, log *slog.Logger) dns64.Co
 func (h host) raConfig(log *slog.Logger) ra.Config {
 	c := ra.Config{
 		Interface: h.bridgeName,
-		Prefixes:  []ra.Prefix{{Prefix: h.prefix}},
+		Prefixes:  []ra.Prefix{{Prefix: h.prefix, OffLink: h.edgeConfig(nil).OffLink()}},
 		RDNSS:     []ra.RDNSS{{Servers: []netip.Addr{h.address}}},
 		PREF64:    []ra.PREF64{{Prefix: h.config.NAT64.Prefix.Prefix()}},
 		// The host is the only router its guests hear: the edge sees to that. So

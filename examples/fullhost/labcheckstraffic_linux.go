@@ -155,7 +155,7 @@ func (r *labRun) routeToServer(p netip.Prefix) error {
 		return err
 	}
 	defer h.Close()
-	port, err := h.LinkByName(lab.Port)
+	port, err := h.LinkByName(r.lab.RouterLink())
 	if err != nil {
 		return fmt.Errorf("find the provider's port: %w", err)
 	}

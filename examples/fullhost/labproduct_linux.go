@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,7 +39,7 @@ func newProductRecipe(l *lab.Lab, out *progress, guests int) (*productRecipe, er
 	}
 	p := &productRecipe{lab: l, out: out, dir: dir, config: filepath.Join(dir, "host.yaml")}
 	root := filepath.Join(dir, "root")
-	if err := installProviderNetplan(root); err != nil {
+	if err := installProviderNetplan(root, l.Gateway6()); err != nil {
 		return nil, err
 	}
 	var b strings.Builder
@@ -46,6 +47,9 @@ func newProductRecipe(l *lab.Lab, out *progress, guests int) (*productRecipe, er
 	fmt.Fprintf(&b, "dns:\n  domain: %s\n  upstreams:\n", zone())
 	for _, r := range l.Resolvers() {
 		fmt.Fprintf(&b, "  - %q\n", r)
+	}
+	if l.Provider() == lab.OnLink {
+		b.WriteString("provider: on-link\n")
 	}
 	b.WriteString("guests:\n")
 	for i := range guests {
@@ -59,7 +63,7 @@ func newProductRecipe(l *lab.Lab, out *progress, guests int) (*productRecipe, er
 
 // installProviderNetplan writes what a provider's installation leaves in
 // /etc/netplan.
-func installProviderNetplan(root string) error {
+func installProviderNetplan(root string, gateway6 netip.Addr) error {
 	folder := filepath.Join(root, "etc/netplan")
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("make the server's /etc/netplan: %w", err)
@@ -74,7 +78,7 @@ func installProviderNetplan(root string) error {
       - {to: 0.0.0.0/0, via: %s, on-link: true}
       - {to: default, via: "%s"}
       nameservers: {addresses: [203.0.113.53]}
-`, lab.NIC, lab.ServerIPv4(), lab.ServerIPv6(), lab.GatewayIPv4(), lab.GatewayIPv6())
+`, lab.NIC, lab.ServerIPv4(), lab.ServerIPv6(), lab.GatewayIPv4(), gateway6)
 	if err := os.WriteFile(filepath.Join(folder, "01-netcfg.yaml"), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the server's netplan file: %w", err)
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"sync"
 	"time"
 
+	"github.com/sixhost/sixhost/guest"
 	"github.com/sixhost/sixhost/internal/lab"
 	"github.com/sixhost/sixhost/internal/lab/probe"
 	"github.com/sixhost/sixhost/internal/lab/wire"
@@ -54,6 +56,13 @@ type labRun struct {
 // families in the order the table shows them.
 func families() []string { return []string{"IPv4", "IPv6"} }
 
+// reporter is what a run found.
+type reporter interface {
+	writeText(w io.Writer) error
+	writeJSON(w io.Writer) error
+	failed() int
+}
+
 // labInner is the inner half of fullhost lab.
 func labInner() int {
 	in, ctx, err := lab.Init(context.Background())
@@ -76,7 +85,12 @@ func labInner() int {
 	for _, n := range in.Notes() {
 		r.out.step("Note: %s", n)
 	}
-	t, err := r.run(ctx)
+	var t reporter
+	if o.attack {
+		t, err = attack(ctx, o, r.out)
+	} else {
+		t, err = r.run(ctx)
+	}
 	status := 0
 	switch {
 	case ctx.Err() != nil:
@@ -113,55 +127,66 @@ func labInner() int {
 }
 
 // run does the whole job and returns the table.
-func (r *labRun) run(ctx context.Context) (table, error) {
+func (r *labRun) run(ctx context.Context) (reporter, error) {
 	var t table
-	r.out.step("Building the practice provider: router with port security, two web servers, DNS, clients, the server.")
-	l, err := lab.New(ctx, lab.Config{Names: lab.NamesDir, Dir: lab.RunDir})
-	if err != nil {
-		return t, err
-	}
-	r.lab = l
-	if r.options.recipe == recipeArticle {
-		r.recipe = &articleRecipe{lab: l}
-	} else if r.recipe, err = newProductRecipe(l, r.out, r.options.guests); err != nil {
-		return t, err
+	if err := r.build(ctx); err != nil {
+		return &t, err
 	}
 	if err := r.startProbes(ctx); err != nil {
-		return t, err
+		return &t, err
 	}
 	done := r.out.wait("Counting pings and one TCP session of each family without a move, for %.1f s", r.recipe.window().Seconds())
 	r.mark(windowControl)
-	err = sleep(ctx, r.recipe.window())
+	err := sleep(ctx, r.recipe.window())
 	r.mark("")
 	done()
 	if err != nil {
-		return t, err
+		return &t, err
 	}
 
 	r.out.step("Moving the server onto its bridge: recipe %q.", r.options.recipe)
 	r.mark(windowMove)
 	begun := time.Now()
 	if err := r.recipe.move(ctx); err != nil {
-		return t, fmt.Errorf("set the server up: %w", err)
+		return &t, fmt.Errorf("set the server up: %w", err)
 	}
 	moved := time.Since(begun)
 	if err := sleep(ctx, max(0, r.recipe.window()-moved)); err != nil {
-		return t, err
+		return &t, err
 	}
 	r.mark("")
 	r.stopProbes()
 	r.out.step("Moved in %d ms.", moved.Milliseconds())
 
 	if err := r.recipe.settle(ctx); err != nil {
-		return t, err
+		return &t, err
 	}
 	if err := r.startGuests(ctx); err != nil {
-		return t, err
+		return &t, err
 	}
 	checking := r.out.wait("Checking")
 	t = r.checks(ctx)
 	checking()
-	return t, ctx.Err()
+	return &t, ctx.Err()
+}
+
+// build makes the practice provider, and the recipe that is asked for.
+func (r *labRun) build(ctx context.Context) error {
+	r.out.step("Building the practice provider (%s): router with port security, two web servers, DNS, clients, the server.", r.options.provider)
+	l, err := lab.New(ctx, lab.Config{
+		Names: lab.NamesDir, Dir: lab.RunDir, Provider: r.options.provider,
+		Ports: func(name string) string { return guest.Guest{Name: name}.Port() },
+	})
+	if err != nil {
+		return err
+	}
+	r.lab = l
+	if r.options.recipe == recipeArticle {
+		r.recipe = &articleRecipe{lab: l}
+		return nil
+	}
+	r.recipe, err = newProductRecipe(l, r.out, r.options.guests)
+	return err
 }
 
 // close ends everything, in the order in which it depends on each other.
@@ -255,13 +280,6 @@ func (r *labRun) startGuests(ctx context.Context) error {
 }
 
 func guestName(i int) string { return fmt.Sprintf("guest%d", i+1) }
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return one
-	}
-	return many
-}
 
 // labRefusal extracts the lab's own sentence on why it can't start here.
 func labRefusal(err error) (string, bool) {

@@ -183,6 +183,8 @@ func (f raFile) over(c ra.Config) ra.Config {
 		own := false
 		for i := range c.Prefixes {
 			if c.Prefixes[i].Prefix == p.Prefix {
+				// What the edge does not bridge is off-link whatever the file says.
+				want.OffLink = want.OffLink || c.Prefixes[i].OffLink
 				c.Prefixes[i], own = want, true
 			}
 		}

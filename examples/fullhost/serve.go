@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sixhost/sixhost/bridge"
+	"github.com/sixhost/sixhost/macrewrite"
 	"github.com/sixhost/sixhost/nat64/dns64"
 	"github.com/sixhost/sixhost/nat64/gateway"
 	"github.com/sixhost/sixhost/plan"
@@ -63,6 +64,17 @@ func (a app) serve(ctx context.Context, args []string) error {
 		return err
 	}
 	keep.advertiseBy(services)
+	edge, err := newEdgeKeeper(ch.host, path, log, answererOf(services))
+	if err != nil {
+		return err
+	}
+	services = append(services, namedService{"edge", edge})
+	// To count is worth much, but not to serve nobody without it.
+	if counter, err := newEdgeProof(ch.host, log); err != nil {
+		log.Warn("what leaves by the uplink is not counted", "error", err)
+	} else {
+		services = append(services, namedService{"proof", counter})
+	}
 	ch.host.describe(a.stdout)
 	fmt.Fprintln(a.stdout, "Serving. Ctrl-C stops.")
 	// Nobody listening is no error: not every start is systemd's.
@@ -113,6 +125,18 @@ type namedService struct {
 	run  service
 }
 
+const answererName = "answers for guests"
+
+// answererOf is the one among the services, if there is one.
+func answererOf(list []namedService) *macrewrite.Answerer {
+	for _, s := range list {
+		if a, ok := s.run.(*macrewrite.Answerer); ok {
+			return a
+		}
+	}
+	return nil
+}
+
 // services opens every server's sockets and devices. The advertiser comes
 // last: guests shall not be told of a name server that is not there yet.
 func (h host) services(log *slog.Logger) (list []namedService, err error) {
@@ -142,6 +166,12 @@ func (h host) services(log *slog.Logger) (list []namedService, err error) {
 	if cfg, wanted := h.proxyConfig(log); wanted {
 		door, err := proxy.New(cfg)
 		if err := add("IPv4 front door", door, err); err != nil {
+			return nil, err
+		}
+	}
+	if h.edge.kind == macrewrite.OnLink {
+		answers, err := macrewrite.NewAnswerer(h.edgeConfig(h.wanted.Addrs), log)
+		if err := add(answererName, answers, err); err != nil {
 			return nil, err
 		}
 	}

@@ -32,10 +32,11 @@ const (
 	benchGuests = "guests"
 	benchMove   = "move"
 	benchRA     = "ra"
+	benchEdge   = "edge"
 )
 
 func benches() []string {
-	return []string{benchLab, benchPlan, benchApply, benchMemory, benchGuests, benchMove, benchRA}
+	return []string{benchLab, benchPlan, benchApply, benchMemory, benchGuests, benchMove, benchRA, benchEdge}
 }
 
 // maxGuests is what a Linux bridge has room for beside the uplink.

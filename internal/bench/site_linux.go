@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sixhost/sixhost/guest"
 	"github.com/sixhost/sixhost/internal/lab"
 )
 
@@ -26,7 +27,10 @@ type site struct {
 
 // newSite builds one whose host.yaml names so many guests.
 func (b *bench) newSite(ctx context.Context, guests int) (*site, error) {
-	l, err := lab.New(ctx, lab.Config{Dir: lab.RunDir})
+	l, err := lab.New(ctx, lab.Config{
+		Dir:   lab.RunDir,
+		Ports: func(name string) string { return guest.Guest{Name: name}.Port() },
+	})
 	if err != nil {
 		return nil, err
 	}

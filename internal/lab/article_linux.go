@@ -36,7 +36,7 @@ func Article(ctx context.Context, l *Lab) error {
 		return fmt.Errorf("the article's recipe: %w", err)
 	}
 	s := l.Server()
-	if err := naiveMove(ctx, s); err != nil {
+	if err := naiveMove(ctx, s, l.Gateway6()); err != nil {
 		return fmt.Errorf("the article's recipe: move to %s: %w", ArticleBridge, err)
 	}
 	if err := s.sysctls("net/ipv4/conf/all/forwarding", "1", "net/ipv6/conf/all/forwarding", "1"); err != nil {
@@ -73,7 +73,7 @@ func (l *Lab) findEbtables(ctx context.Context) (string, error) {
 // the bridge with the NIC's MAC, as the article insists, put the NIC on it, take
 // the addresses off the NIC, give them to the bridge. It goes at a shell's pace,
 // which leaves the host without addresses for some packets' time.
-func naiveMove(ctx context.Context, s *Node) error {
+func naiveMove(ctx context.Context, s *Node, gateway6 netip.Addr) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.HardwareAddr = ArticleBridge, hardware(ServerMAC())
 	if err := s.nl.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
@@ -118,7 +118,7 @@ func naiveMove(ctx context.Context, s *Node) error {
 	if err := s.route(anywhere4(), GatewayIPv4(), ArticleBridge); err != nil {
 		return err
 	}
-	return s.route(anywhere6(), GatewayIPv6(), ArticleBridge)
+	return s.route(anywhere6(), gateway6, ArticleBridge)
 }
 
 // dropRoutes removes the default routes through a link.

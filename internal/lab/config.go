@@ -16,6 +16,11 @@ type Config struct {
 	// Elsewhere leaves the server to the caller, a virtual machine say: there is
 	// no node for it, and Lab.Wire carries the frames of the provider's port.
 	Elsewhere bool
+	// Ports names the server's interface that leads to a guest. Nil: vnet0, vnet1
+	// and so on, as libvirt does.
+	Ports func(guest string) string
+	// Provider is how the provider gives the server its /64. Default Routed.
+	Provider ProviderKind
 }
 
 // RunDir is the folder that Init makes the lab's own.

@@ -4,6 +4,11 @@
 // name server and clients; the server, configured the provider's way, with an
 // open service on it; and guests, each a namespace on a bridge port of its own.
 //
+// Config.Provider chooses between the two kinds of provider: one that routes the
+// /64 to the server, and one whose router, with an address inside the /64, asks on
+// the segment for each address of it. The second has another customer's host on
+// the same segment.
+//
 // # The two halves
 //
 // Enter is called by the program that the user started. It runs the same

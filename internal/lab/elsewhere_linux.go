@@ -39,6 +39,9 @@ func (l *Lab) openPort() error {
 	if err != nil {
 		return fmt.Errorf("make %s of %s: %w", Port, Provider, err)
 	}
+	if l.cfg.Provider == OnLink {
+		return nil // the router's MAC is that of the segment
+	}
 	port, err := p.link(Port)
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ type Guest struct {
 }
 
 // AddGuest starts a guest on a bridge of the server, the way libvirt does: its
-// port vnetN, with a MAC that starts with fe, is put on the bridge and set up.
+// port (Config.Ports), with a MAC that starts with fe, is put on the bridge and set up.
 // The guest serves its pages on HTTP and HTTPS, and gets name's A (the server's)
 // and AAAA (what SLAAC will give it) in the lab's DNS.
 //
@@ -53,6 +53,9 @@ func (l *Lab) AddGuest(ctx context.Context, name string, mac wire.MAC, bridge st
 	}
 	g.port = fmt.Sprintf("vnet%d", l.ports)
 	l.ports++
+	if l.cfg.Ports != nil {
+		g.port = l.cfg.Ports(name)
+	}
 	l.guests = append(l.guests, g)
 	l.mu.Unlock()
 	if err := l.startGuest(g, bridge); err != nil {

@@ -23,11 +23,17 @@ func TestMain(m *testing.M) {
 // newLab builds a lab that ends with the test.
 func newLab(t *testing.T) (*Lab, context.Context) {
 	t.Helper()
+	return newLabOf(t, Routed)
+}
+
+// newLabOf builds one with a provider of a kind.
+func newLabOf(t *testing.T, kind ProviderKind) (*Lab, context.Context) {
+	t.Helper()
 	nstest.Require(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	begin := time.Now()
-	l, err := New(ctx, Config{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	l, err := New(ctx, Config{Dir: t.TempDir(), Provider: kind, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,11 @@ func (l *Lab) build(ctx context.Context) error {
 			return err
 		}
 	}
+	if l.cfg.Provider == OnLink {
+		if err := l.addNeighbour(); err != nil {
+			return err
+		}
+	}
 	for _, p := range internet() {
 		if err := l.addInternet(p); err != nil {
 			return err
@@ -73,12 +78,19 @@ func (l *Lab) connectServer() error {
 	if err != nil {
 		return err
 	}
-	return cable(end{p, Port, hardware(ProviderMAC())}, end{s, NIC, hardware(ServerMAC())})
+	mac := hardware(ProviderMAC())
+	if l.cfg.Provider == OnLink {
+		mac = nil // the router's is that of the segment
+	}
+	return cable(end{p, Port, mac}, end{s, NIC, hardware(ServerMAC())})
 }
 
 // setUpPort configures the provider's port. The whole /64 is routed to the
 // link-local address that belongs to the server's MAC.
 func (l *Lab) setUpPort() error {
+	if l.cfg.Provider == OnLink {
+		return l.setUpSegment()
+	}
 	p := l.nodes[Provider]
 	if err := p.upAtOnce(Port, host(GatewayIPv4()), netip.PrefixFrom(GatewayIPv6(), 64)); err != nil {
 		return err
@@ -94,13 +106,20 @@ func (l *Lab) setUpPort() error {
 func (l *Lab) watchPort() error {
 	p := l.nodes[Provider]
 	var err error
-	l.judge, err = wire.NewJudge(wire.Config{
+	cfg := wire.Config{
 		Server:   ServerMAC(),
 		Provider: []wire.MAC{ProviderMAC()},
 		Prefix:   ServerIPv6().Masked(),
 		Host:     []netip.Addr{ServerIPv4().Addr(), ServerIPv6().Addr()},
 		Gateways: []netip.Addr{GatewayIPv4(), GatewayIPv6()},
-	})
+		Examples: 100,
+	}
+	if l.cfg.Provider == OnLink {
+		cfg.OnLink = true
+		cfg.Provider = append(cfg.Provider, NeighbourMAC())
+		cfg.Gateways = append(cfg.Gateways, OnLinkGateway(), neighbourGateway())
+	}
+	l.judge, err = wire.NewJudge(cfg)
 	if err != nil {
 		return fmt.Errorf("set judge at %s: %w", Port, err)
 	}
@@ -131,7 +150,7 @@ func (l *Lab) configureServer(ctx context.Context) error {
 	if err := s.route(anywhere4(), GatewayIPv4(), NIC); err != nil {
 		return err
 	}
-	if err := s.route(anywhere6(), GatewayIPv6(), NIC); err != nil {
+	if err := s.route(anywhere6(), l.Gateway6(), NIC); err != nil {
 		return err
 	}
 	return s.sysctls("net/ipv6/conf/default/accept_dad", "1", "net/ipv6/conf/"+NIC+"/accept_dad", "1")

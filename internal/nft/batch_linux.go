@@ -31,6 +31,44 @@ func Replace(ctx context.Context, t *Table) error {
 	return nil
 }
 
+// Update leads from one table to another that differs from it in elements alone,
+// as [SameRules] says, in one transaction: what passes meanwhile meets the old
+// elements or the new ones, and counters go on. It fails, and changes nothing,
+// where the kernel has not the table it starts from.
+func Update(ctx context.Context, from, to *Table) error {
+	if err := to.Check(); err != nil {
+		return err
+	}
+	if !SameRules(from, to) {
+		return fmt.Errorf("update table %s %s: it differs in more than elements", to.Family, to.Name)
+	}
+	b := batch{family: to.Family}
+	x, y := from.canonical(), to.canonical()
+	for i, s := range y.Sets {
+		gone, more := s, s
+		gone.Elements = without(x.Sets[i].Elements, s.Elements)
+		more.Elements = without(s.Elements, x.Sets[i].Elements)
+		for _, c := range []struct {
+			Set
+			msg   uint16
+			flags netlink.HeaderFlags
+		}{{gone, unix.NFT_MSG_DELSETELEM, 0}, {more, unix.NFT_MSG_NEWSETELEM, netlink.Create | netlink.Excl}} {
+			keys, err := c.keys()
+			if err != nil {
+				return fmt.Errorf("encode set %s: %w", s.Name, err)
+			}
+			b.elements(c.msg, c.flags, to, s, 0, keys)
+		}
+	}
+	if len(b.parts) == 0 {
+		return nil
+	}
+	if err := b.commit(ctx); err != nil {
+		return fmt.Errorf("update table %s %s: %w", to.Family, to.Name, err)
+	}
+	return nil
+}
+
 // Delete takes the table away; it is no error if there is none.
 func Delete(ctx context.Context, family Family, name string) error {
 	b := batch{family: family}
@@ -103,23 +141,37 @@ func (b *batch) addSet(t *Table, s Set, id uint32) error {
 	}
 	var flags uint32
 	if s.Interval {
-		flags = unix.NFT_SET_INTERVAL
+		flags |= unix.NFT_SET_INTERVAL
 	}
-	// nft keeps the byte order of keys as a set's user data (TLV type 0): 1 is
-	// the host's, 2 network order. It lists elements by it.
-	order := uint32(2)
-	if s.Type == IfName {
-		order = 1
+	if s.Dynamic {
+		flags |= unix.NFT_SET_EVAL
 	}
-	b.add("set "+s.Name, unix.NFT_MSG_NEWSET, netlink.Create, attributes(
+	if s.Timeout != 0 {
+		flags |= unix.NFT_SET_TIMEOUT
+	}
+	attrs := []netlink.Attribute{
 		attr(unix.NFTA_SET_TABLE, cstring(t.Name)),
 		attr(unix.NFTA_SET_NAME, cstring(s.Name)),
 		attr(unix.NFTA_SET_FLAGS, be32(flags)),
 		attr(unix.NFTA_SET_KEY_TYPE, be32(s.Type.number())),
 		attr(unix.NFTA_SET_KEY_LEN, be32(uint32(s.Type.keyLen()))),
 		attr(unix.NFTA_SET_ID, be32(id)),
-		attr(unix.NFTA_SET_USERDATA, binary.NativeEndian.AppendUint32([]byte{0, 4}, order)),
-	))
+	}
+	if s.Dynamic {
+		attrs = append(attrs, nested(unix.NFTA_SET_DESC, attr(unix.NFTA_SET_DESC_SIZE, be32(s.Size))))
+	}
+	if s.Timeout != 0 {
+		attrs = append(attrs, attr(unix.NFTA_SET_TIMEOUT, be64(uint64(s.Timeout.Milliseconds()))))
+	}
+	attrs = append(attrs, attr(unix.NFTA_SET_USERDATA, s.Type.userData()))
+	b.add("set "+s.Name, unix.NFT_MSG_NEWSET, netlink.Create, attributes(attrs...))
+	b.elements(unix.NFT_MSG_NEWSETELEM, netlink.Create, t, s, id, keys)
+	return nil
+}
+
+// elements adds messages that put elements into a set, or take them away. A set
+// of the same transaction has an id, another 0.
+func (b *batch) elements(msg uint16, flags netlink.HeaderFlags, t *Table, s Set, id uint32, keys []element) {
 	for len(keys) > 0 {
 		n := min(len(keys), elementsPerMessage)
 		var list []netlink.Attribute
@@ -130,15 +182,16 @@ func (b *batch) addSet(t *Table, s Set, id uint32) error {
 			}
 			list = append(list, nested(unix.NFTA_LIST_ELEM, e...))
 		}
-		b.add("elements of set "+s.Name, unix.NFT_MSG_NEWSETELEM, netlink.Create, attributes(
+		attrs := []netlink.Attribute{
 			attr(unix.NFTA_SET_ELEM_LIST_TABLE, cstring(t.Name)),
 			attr(unix.NFTA_SET_ELEM_LIST_SET, cstring(s.Name)),
-			attr(unix.NFTA_SET_ELEM_LIST_SET_ID, be32(id)),
-			nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, list...),
-		))
+		}
+		if id != 0 {
+			attrs = append(attrs, attr(unix.NFTA_SET_ELEM_LIST_SET_ID, be32(id)))
+		}
+		b.add("elements of set "+s.Name, msg, flags, attributes(append(attrs, nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, list...))...))
 		keys = keys[n:]
 	}
-	return nil
 }
 
 func (b *batch) addChain(t *Table, c Chain) error {

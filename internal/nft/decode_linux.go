@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables/expr"
@@ -87,7 +88,10 @@ func decodeOne(f Family, k known, in []expr.Any) (Expr, int) {
 		}
 	}
 
-	// What is left is load, perhaps mask, and compare or look up.
+	if e, n := decodeLookup(f, k, in); n > 0 {
+		return e, n
+	}
+	// What is left is load, perhaps mask, and compare.
 	n := 1
 	var mask []byte
 	if n < len(in) {
@@ -104,8 +108,6 @@ func decodeOne(f Family, k known, in []expr.Any) (Expr, int) {
 	switch x := in[n].(type) {
 	case *expr.Cmp:
 		e.Not, data = x.Op == expr.CmpOpNeq, x.Data
-	case *expr.Lookup:
-		e.Not, e.Set = x.Invert, x.SetName
 	default:
 		return Expr{}, 0
 	}
@@ -138,6 +140,68 @@ func decodeOne(f Family, k known, in []expr.Any) (Expr, int) {
 	return e, n
 }
 
+// decodeLookup reads loads that end in a lookup, or in a change of a set.
+func decodeLookup(f Family, k known, in []expr.Any) (Expr, int) {
+	var e Expr
+	n := slices.IndexFunc(in, func(x expr.Any) bool {
+		switch x.(type) {
+		case *expr.Meta, *expr.Payload:
+			return false
+		}
+		return true
+	})
+	if n < 1 {
+		return Expr{}, 0
+	}
+	switch x := in[n].(type) {
+	case *expr.Lookup:
+		e.Not, e.Set = x.Invert, x.SetName
+	case *expr.Dynset:
+		e.Set = x.SetName
+		switch x.Operation {
+		case unix.NFT_DYNSET_OP_ADD:
+			e.Op = "add"
+		case unix.NFT_DYNSET_OP_UPDATE:
+			e.Op = "update"
+		default:
+			return Expr{}, 0
+		}
+		if len(x.Exprs) > 1 {
+			return Expr{}, 0
+		}
+		for _, y := range x.Exprs {
+			l, ok := y.(*expr.Limit)
+			if !ok {
+				return Expr{}, 0
+			}
+			limit, n := decodeOne(f, k, []expr.Any{l})
+			if n == 0 {
+				return Expr{}, 0
+			}
+			e.Not, e.Rate, e.Unit, e.Burst = limit.Not, limit.Rate, limit.Unit, limit.Burst
+		}
+	default:
+		return Expr{}, 0
+	}
+	var kinds []Kind
+	for _, x := range in[:n] {
+		part := Expr{Set: e.Set}
+		ok := false
+		switch x := x.(type) {
+		case *expr.Meta:
+			ok = part.fromMeta(f, x, nil, nil)
+		case *expr.Payload:
+			ok = part.fromPayload(k, x, nil, nil)
+		}
+		if !ok {
+			return Expr{}, 0
+		}
+		kinds = append(kinds, part.Kind)
+	}
+	e.Kind = Fields(kinds...)
+	return e, n + 1
+}
+
 func (e *Expr) fromMeta(f Family, x *expr.Meta, mask, data []byte) bool {
 	switch x.Key {
 	case expr.MetaKeyIIFNAME, expr.MetaKeyOIFNAME:
@@ -147,6 +211,7 @@ func (e *Expr) fromMeta(f Family, x *expr.Meta, mask, data []byte) bool {
 		}
 		switch {
 		case e.Set != "":
+			return true
 		case len(data) == ifNameSize:
 			e.Name = strings.TrimRight(string(data), "\x00")
 		default:
@@ -155,6 +220,9 @@ func (e *Expr) fromMeta(f Family, x *expr.Meta, mask, data []byte) bool {
 		return true
 	case expr.MetaKeyL4PROTO:
 		e.Kind = KindL4Proto
+		if e.Set != "" {
+			return true
+		}
 		return e.number(data)
 	case expr.MetaKeyPROTOCOL:
 		e.Kind = KindProtocol
@@ -205,8 +273,11 @@ func (e *Expr) fromPayload(k known, x *expr.Payload, mask, data []byte) bool {
 		if fd.base != base || fd.offset != x.Offset || fd.protocol != 0 && fd.protocol != k.protocol || fd.l4 != 0 && fd.l4 != k.l4 {
 			continue
 		}
-		isAddr := fd.protocol != 0 && fd.l4 == 0
+		isAddr := kind == KindIPSaddr || kind == KindIPDaddr || kind == KindIP6Saddr || kind == KindIP6Daddr
 		if fd.len != x.Len && !(isAddr && x.Len < fd.len) {
+			continue
+		}
+		if kind.placed() && e.Set == "" {
 			continue
 		}
 		e.Kind = kind

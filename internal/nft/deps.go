@@ -25,11 +25,24 @@ func start(f Family) known {
 // needs returns the expressions that must come before e for its octets to be
 // what e takes them for, in nft's order.
 func (k known) needs(f Family, e Expr) ([]Expr, error) {
+	var out []Expr
+	if parts := e.Kind.parts(); len(parts) > 1 {
+		for _, p := range parts {
+			before, err := k.needs(f, Expr{Kind: p})
+			if err != nil {
+				return nil, err
+			}
+			for _, x := range before {
+				out = append(out, x)
+				k = k.learn(x)
+			}
+		}
+		return out, nil
+	}
 	fd, ok := fields(e.Kind)
 	if !ok {
 		return nil, nil
 	}
-	var out []Expr
 	if fd.base == LinkHeader && !k.ether {
 		out = append(out, Expr{Kind: kindIIFType, Number: 1}) // ARPHRD_ETHER
 	}
@@ -54,7 +67,7 @@ func (k known) learn(e Expr) known {
 		return k
 	}
 	switch e.Kind {
-	case KindProtocol:
+	case KindProtocol, KindEtherType:
 		k.protocol = uint16(e.Number)
 	case KindL4Proto:
 		k.l4 = uint8(e.Number)

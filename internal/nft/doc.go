@@ -9,6 +9,11 @@
 // and can't hold (a foreign expression, a map, a dormant table) is kept as an
 // unknown value, so that a table somebody changed never equals the one wanted.
 //
+// Sets hold single values or tuples, so that what belongs together (a port, its
+// MAC, its address) is one lookup however many there are. [Update] changes
+// elements alone and leaves counters and dynamic sets as they are. Dynamic sets
+// are filled by rules; what is in them is no part of a table's value.
+//
 // The model and the text are pure and build everywhere. [Read], [Replace],
 // [Delete] and [Counters] talk to the kernel of Linux, in the calling thread's
 // network namespace; all of them need CAP_NET_ADMIN there. Elsewhere they

@@ -87,14 +87,32 @@ func (e Expr) encode(f Family) ([]expr.Any, error) {
 		return []expr.Any{&expr.Limit{Type: expr.LimitTypePkts, Rate: e.Rate, Over: e.Not, Unit: expr.LimitTime(secs), Burst: e.Burst}}, nil
 	}
 
+	if e.Set != "" {
+		out, err := e.loads(f)
+		if err != nil {
+			return nil, err
+		}
+		if e.Op == "" {
+			return append(out, &expr.Lookup{SourceRegister: reg, SetName: e.Set, Invert: e.Not}), nil
+		}
+		d := &expr.Dynset{SrcRegKey: reg, SetName: e.Set, Operation: unix.NFT_DYNSET_OP_ADD}
+		if e.Op == "update" {
+			d.Operation = unix.NFT_DYNSET_OP_UPDATE
+		}
+		if e.Rate != 0 {
+			secs, ok := limitSeconds(e.Unit)
+			if !ok {
+				return nil, fmt.Errorf("unit %q: unknown", e.Unit)
+			}
+			d.Exprs = []expr.Any{&expr.Limit{Type: expr.LimitTypePkts, Rate: e.Rate, Over: e.Not, Unit: expr.LimitTime(secs), Burst: e.Burst}}
+		}
+		return append(out, d), nil
+	}
 	c, err := e.compare(f)
 	if err != nil {
 		return nil, err
 	}
 	out := []expr.Any{c.load}
-	if e.Set != "" {
-		return append(out, &expr.Lookup{SourceRegister: reg, SetName: e.Set, Invert: e.Not}), nil
-	}
 	if c.mask != nil {
 		out = append(out, &expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: uint32(len(c.mask)), Mask: c.mask, Xor: make([]byte, len(c.mask))})
 	}
@@ -104,6 +122,42 @@ func (e Expr) encode(f Family) ([]expr.Any, error) {
 		op = expr.CmpOpNeq
 	}
 	return append(out, &expr.Cmp{Op: op, Register: reg, Data: c.data}), nil
+}
+
+// loads returns what brings a field, or those of a tuple, into the registers
+// from the first on.
+func (e Expr) loads(f Family) ([]expr.Any, error) {
+	var out []expr.Any
+	at := uint32(0) // in registers of four octets
+	for _, k := range e.Kind.parts() {
+		c, err := Expr{Kind: k, Set: e.Set}.compare(f)
+		if err != nil {
+			return nil, err
+		}
+		octets := uint32(0)
+		switch l := c.load.(type) {
+		case *expr.Meta:
+			l.Register = register(at)
+			octets = uint32(Expr{Kind: k}.lookupType().partLen())
+		case *expr.Payload:
+			l.DestRegister = register(at)
+			octets = l.Len
+		default:
+			return nil, fmt.Errorf("%s can't be looked up", k)
+		}
+		out = append(out, c.load)
+		at += (octets + 3) / 4
+	}
+	return out, nil
+}
+
+// register is the kernel's number of the register of four octets that is so many
+// behind the first: every fourth has the number of one of sixteen octets.
+func register(at uint32) uint32 {
+	if at%4 == 0 {
+		return unix.NFT_REG_1 + at/4
+	}
+	return unix.NFT_REG32_00 + at
 }
 
 // comparison is the kernel's view of a match.

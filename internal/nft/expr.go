@@ -34,6 +34,12 @@ const (
 	KindUDPDport   Kind = "udp dport"
 	KindTCPSport   Kind = "tcp sport"
 	KindTCPDport   Kind = "tcp dport"
+	KindIP6Nexthdr Kind = "ip6 nexthdr"
+	KindIP6Length  Kind = "ip6 length"
+	KindARPSMAC    Kind = "arp saddr ether"
+	KindARPSIP     Kind = "arp saddr ip"
+	KindARPOp      Kind = "arp operation"
+	KindTHDport    Kind = "th dport"
 	KindPayload    Kind = "payload"
 	KindFibDaddr   Kind = "fib daddr type"
 	KindCTState    Kind = "ct state"
@@ -53,6 +59,13 @@ const (
 	KindDNAT       Kind = "dnat ip to"
 	KindDup        Kind = "dup to"
 	KindStampIIF   Kind = "stamp iif"
+
+	// Fields of neighbour discovery that nft has no name for: the target (RFC
+	// 4861, section 4.3), the hardware address in an option right behind it, and
+	// that in a router solicitation's option (section 4.1).
+	KindNDTarget Kind = "@th,64,128"
+	KindNDOption Kind = "@th,208,48"
+	KindRSOption Kind = "@th,80,48"
 
 	// KindUnknown is what Read found and can't hold, described in Name.
 	KindUnknown Kind = "unknown"
@@ -117,6 +130,9 @@ type Expr struct {
 	Not bool `json:"not,omitempty"`
 	// Set, if not empty, names the set that the field is looked up in.
 	Set string `json:"set,omitempty"`
+	// Op, if not empty, says that the set is not looked up but changed: "add" or
+	// "update". With a rate it matches by how often the same element came.
+	Op string `json:"op,omitempty"`
 	// Name is an interface, a counter, a chain, or a fib type.
 	Name   string       `json:"name,omitempty"`
 	MAC    slaac.MAC    `json:"mac,omitzero"`
@@ -149,6 +165,36 @@ func OIFName(name string) Expr { return Expr{Kind: KindOIFName, Name: name} }
 
 // In looks a field up in a named set: nft.In(nft.KindEtherSaddr, "guests").
 func In(field Kind, set string) Expr { return Expr{Kind: field, Set: set} }
+
+// Fields joins fields to look a tuple up: nft.In(nft.Fields(nft.KindIIFName,
+// nft.KindEtherSaddr), "guests").
+func Fields(kinds ...Kind) Kind {
+	var words []string
+	for _, k := range kinds {
+		words = append(words, string(k))
+	}
+	return Kind(strings.Join(words, between))
+}
+
+// parts takes a kind apart.
+func (k Kind) parts() []Kind {
+	var out []Kind
+	for w := range strings.SplitSeq(string(k), between) {
+		out = append(out, Kind(w))
+	}
+	return out
+}
+
+// Remember puts a field's value into a dynamic set, or makes it stay longer. It
+// doesn't match where the set is full.
+func Remember(field Kind, set string) Expr { return Expr{Kind: field, Set: set, Op: "update"} }
+
+// OverPer matches what is over the rate for the field's value, as [Limit] does for
+// all packets together; a dynamic set keeps account. It doesn't match where the
+// set is full.
+func OverPer(field Kind, set string, rate uint64, unit string, burst uint32) Expr {
+	return Expr{Kind: field, Set: set, Op: "add", Not: true, Rate: rate, Unit: unit, Burst: burst}
+}
 
 // EtherSaddr matches the source hardware address. Bridge and netdev only.
 func EtherSaddr(m slaac.MAC) Expr { return Expr{Kind: KindEtherSaddr, MAC: m} }
@@ -188,6 +234,12 @@ func SaddrIs(a netip.Addr) Expr { return Saddr(netip.PrefixFrom(a, a.BitLen())) 
 
 // DaddrIs matches one destination address.
 func DaddrIs(a netip.Addr) Expr { return Daddr(netip.PrefixFrom(a, a.BitLen())) }
+
+// IP6Nexthdr matches the first next header field, whatever comes behind.
+func IP6Nexthdr(p uint8) Expr { return Expr{Kind: KindIP6Nexthdr, Number: uint32(p)} }
+
+// IP6Length matches the length of what follows the IPv6 header.
+func IP6Length(n uint16) Expr { return Expr{Kind: KindIP6Length, Number: uint32(n)} }
 
 // ICMPType matches ICMP over IPv4 by type.
 func ICMPType(t uint8) Expr { return Expr{Kind: KindICMPType, Number: uint32(t)} }
@@ -329,10 +381,28 @@ func fields(k Kind) (field, bool) {
 		return field{base: NetworkHeader, offset: 8, len: 16, protocol: EthIPv6, set: IPv6Addr}, true
 	case KindIP6Daddr:
 		return field{base: NetworkHeader, offset: 24, len: 16, protocol: EthIPv6, set: IPv6Addr}, true
+	case KindIP6Nexthdr:
+		return field{base: NetworkHeader, offset: 6, len: 1, protocol: EthIPv6, set: INetProto}, true
+	case KindIP6Length:
+		return field{base: NetworkHeader, offset: 4, len: 2, protocol: EthIPv6}, true
+	case KindARPOp:
+		return field{base: NetworkHeader, offset: 6, len: 2, protocol: EthARP}, true
+	case KindARPSMAC:
+		return field{base: NetworkHeader, offset: 8, len: 6, protocol: EthARP, set: EtherAddr}, true
+	case KindARPSIP:
+		return field{base: NetworkHeader, offset: 14, len: 4, protocol: EthARP, set: IPv4Addr}, true
+	case KindTHDport:
+		return field{base: TransportHeader, offset: 2, len: 2, set: INetService}, true
+	case KindNDTarget:
+		return field{base: TransportHeader, offset: 8, len: 16, set: NDTargets}, true
+	case KindNDOption:
+		return field{base: TransportHeader, offset: 26, len: 6, set: NDOptionMAC}, true
+	case KindRSOption:
+		return field{base: TransportHeader, offset: 10, len: 6, set: RSOptionMAC}, true
 	case KindICMPType:
 		return field{base: TransportHeader, offset: 0, len: 1, protocol: EthIPv4, l4: ICMP}, true
 	case KindICMPv6Type:
-		return field{base: TransportHeader, offset: 0, len: 1, protocol: EthIPv6, l4: ICMPv6}, true
+		return field{base: TransportHeader, offset: 0, len: 1, protocol: EthIPv6, l4: ICMPv6, set: ICMPv6Types}, true
 	case KindUDPSport:
 		return field{base: TransportHeader, offset: 0, len: 2, l4: UDP}, true
 	case KindUDPDport:
@@ -349,17 +419,35 @@ func fields(k Kind) (field, bool) {
 func fieldKinds() []Kind {
 	return []Kind{
 		KindEtherDaddr, KindEtherSaddr, KindEtherType, KindIPSaddr, KindIPDaddr, KindIP6Saddr, KindIP6Daddr,
+		KindIP6Nexthdr, KindIP6Length, KindARPOp, KindARPSMAC, KindARPSIP,
 		KindICMPType, KindICMPv6Type, KindUDPSport, KindUDPDport, KindTCPSport, KindTCPDport,
+		KindTHDport, KindNDTarget, KindNDOption, KindRSOption, // last, as others may be at their place
 	}
 }
 
+// placed reports whether a kind is a field known by its place, and so only good
+// for looking up.
+func (k Kind) placed() bool { return k == KindTHDport || strings.HasPrefix(string(k), "@") }
+
 // lookupType is the set type a kind may be looked up in; empty if none.
 func (e Expr) lookupType() SetType {
-	if e.Kind == KindIIFName || e.Kind == KindOIFName {
-		return IfName
+	var types []SetType
+	for _, k := range e.Kind.parts() {
+		t := IfName
+		switch k {
+		case KindIIFName, KindOIFName:
+		case KindL4Proto:
+			t = INetProto
+		default:
+			f, _ := fields(k)
+			t = f.set
+		}
+		if t == "" {
+			return ""
+		}
+		types = append(types, t)
 	}
-	f, _ := fields(e.Kind)
-	return f.set
+	return Concat(types...)
 }
 
 // check looks at one expression by itself and in its table.
@@ -371,8 +459,30 @@ func (e Expr) check(t *Table) error {
 			return fmt.Errorf("set %s is not in the table", e.Set)
 		case e.lookupType() != t.Sets[i].Type:
 			return fmt.Errorf("set %s is of type %s", e.Set, t.Sets[i].Type)
+		case e.Op != "" && !t.Sets[i].Dynamic:
+			return fmt.Errorf("set %s is not dynamic", e.Set)
+		case !slices.Contains([]string{"", "add", "update"}, e.Op):
+			return fmt.Errorf("operation %q: unknown", e.Op)
 		}
+		if _, ok := limitSeconds(e.Unit); e.Rate != 0 && (!ok || e.Op == "") {
+			return fmt.Errorf("%d/%q: want a unit, and a set to keep account in", e.Rate, e.Unit)
+		}
+		if len(e.Kind.parts()) > 1 {
+			for _, k := range e.Kind.parts() {
+				if err := (Expr{Kind: k, Set: e.Set}).checkField(t); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	} else if e.Kind.placed() {
+		return errors.New("is only looked up in sets; compare it as a payload")
 	}
+	return e.checkField(t)
+}
+
+// checkField looks at the rest, of a tuple's field as well.
+func (e Expr) checkField(t *Table) error {
 	l3family := t.Family == INet || t.Family == IP || t.Family == IP6
 	switch e.Kind {
 	case KindIIFName, KindOIFName:
@@ -444,6 +554,7 @@ func (e Expr) check(t *Table) error {
 		if e.Base != NetworkHeader {
 			return fmt.Errorf("base %q: want the network header", e.Base)
 		}
+	case KindIP6Nexthdr, KindIP6Length, KindARPOp, KindARPSMAC, KindARPSIP, KindTHDport, KindNDTarget, KindNDOption, KindRSOption:
 	case KindProtocol, KindL4Proto, KindICMPType, KindICMPv6Type, KindUDPSport, KindUDPDport, KindTCPSport, KindTCPDport,
 		KindMark, KindSetMark, KindAccept, KindDrop, KindReturn, KindMasquerade, kindIIFType:
 	case KindUnknown:

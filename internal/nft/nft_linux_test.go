@@ -104,7 +104,7 @@ func TestAgainstNft(t *testing.T) {
 
 // Whatever somebody else does to the table makes it differ.
 func TestDriftDiffers(t *testing.T) {
-	want := samples()[0]
+	want := samples()[1]
 	for _, change := range []string{
 		"add rule bridge t c-input meta length 5 drop",
 		"add rule bridge t c-input meta cpu 0 drop",

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
@@ -86,6 +87,32 @@ func Counters(ctx context.Context, family Family, name string) ([]Counter, error
 	}
 	slices.SortFunc(out, func(a, b Counter) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
+}
+
+// Contains reports whether an element is in a set of the table now, also of a
+// dynamic one. A table or set that does not exist contains nothing.
+func Contains(ctx context.Context, family Family, table string, set Set, elem string) (bool, error) {
+	conn, closeConn, err := dial(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer closeConn()
+	one := Set{Name: set.Name, Type: set.Type, Elements: []string{elem}}
+	keys, err := one.keys()
+	if err != nil {
+		return false, fmt.Errorf("look into set %s: %w", set.Name, err)
+	}
+	r := reader{conn: conn, family: family, name: table}
+	_, err = r.get(unix.NFT_MSG_GETSETELEM, 0,
+		attr(unix.NFTA_SET_ELEM_LIST_TABLE, cstring(table)), attr(unix.NFTA_SET_ELEM_LIST_SET, cstring(set.Name)),
+		nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, nested(unix.NFTA_LIST_ELEM, nested(unix.NFTA_SET_ELEM_KEY, attr(unix.NFTA_DATA_VALUE, keys[0].key)))))
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look into set %s of table %s %s: %w", set.Name, family, table, err)
+	}
+	return true, nil
 }
 
 type reader struct {
@@ -239,17 +266,27 @@ func (r *reader) objects() ([]object, error) {
 func (r *reader) set(d decoded) (s Set, why string, err error) {
 	s.Name = d.str(unix.NFTA_SET_NAME)
 	flags := d.u32(unix.NFTA_SET_FLAGS)
-	if flags&^unix.NFT_SET_INTERVAL != 0 {
+	if flags&^(unix.NFT_SET_INTERVAL|unix.NFT_SET_EVAL|unix.NFT_SET_TIMEOUT) != 0 {
 		return s, fmt.Sprintf("flags %#x", flags), nil
 	}
-	s.Interval = flags&unix.NFT_SET_INTERVAL != 0
-	for _, t := range []SetType{EtherAddr, IPv4Addr, IPv6Addr, IfName} {
-		if d.u32(unix.NFTA_SET_KEY_TYPE) == t.number() && int(d.u32(unix.NFTA_SET_KEY_LEN)) == t.keyLen() {
-			s.Type = t
-		}
+	s.Interval, s.Dynamic = flags&unix.NFT_SET_INTERVAL != 0, flags&unix.NFT_SET_EVAL != 0
+	if !s.Dynamic && flags&unix.NFT_SET_TIMEOUT != 0 {
+		return s, fmt.Sprintf("flags %#x", flags), nil
 	}
+	if s.Dynamic {
+		desc, err := decodeAttrs(d.raw(unix.NFTA_SET_DESC))
+		if err != nil {
+			return s, "", fmt.Errorf("set %s: %w", s.Name, err)
+		}
+		s.Size = desc.u32(unix.NFTA_SET_DESC_SIZE)
+		s.Timeout = time.Duration(d.u64(unix.NFTA_SET_TIMEOUT)) * time.Millisecond
+	}
+	s.Type = typeOfKey(d.u32(unix.NFTA_SET_KEY_TYPE), int(d.u32(unix.NFTA_SET_KEY_LEN)), d.raw(unix.NFTA_SET_USERDATA))
 	if s.Type == "" {
 		return s, fmt.Sprintf("key type %#x of %d octets", d.u32(unix.NFTA_SET_KEY_TYPE), d.u32(unix.NFTA_SET_KEY_LEN)), nil
+	}
+	if s.Dynamic {
+		return s, "", nil // what rules put there is nobody's wish
 	}
 	lists, err := r.dump(unix.NFT_MSG_GETSETELEM, attr(unix.NFTA_SET_ELEM_LIST_TABLE, cstring(r.name)), attr(unix.NFTA_SET_ELEM_LIST_SET, cstring(s.Name)))
 	if err != nil {
@@ -388,6 +425,8 @@ func unmarshalExpr(family uint8, name string, data []byte) (expr.Any, error) {
 		e = &expr.Reject{}
 	case "masq":
 		e = &expr.Masq{}
+	case "dynset":
+		e = &expr.Dynset{}
 	case "dup":
 		dup := &expr.Dup{}
 		if err := expr.Unmarshal(family, data, dup); err != nil {

@@ -2,11 +2,15 @@ package nft
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sixhost/sixhost/slaac"
 )
@@ -14,13 +18,50 @@ import (
 // SetType is the type of a set's elements, in nft's words.
 type SetType string
 
-// The types of sets.
+// The types of sets. Several of them, joined by [Concat], make a set of tuples.
 const (
-	EtherAddr SetType = "ether_addr"
-	IPv4Addr  SetType = "ipv4_addr"
-	IPv6Addr  SetType = "ipv6_addr"
-	IfName    SetType = "ifname"
+	EtherAddr   SetType = "ether_addr"
+	IPv4Addr    SetType = "ipv4_addr"
+	IPv6Addr    SetType = "ipv6_addr"
+	IfName      SetType = "ifname"
+	INetProto   SetType = "inet_proto"
+	INetService SetType = "inet_service"
+	ICMPv6Types SetType = "icmpv6_type"
+	// Those of fields that nft has no name for are called by their place.
+	NDTargets   SetType = SetType(KindNDTarget)
+	NDOptionMAC SetType = SetType(KindNDOption)
+	RSOptionMAC SetType = SetType(KindRSOption)
 )
+
+// between joins the parts of tuples, in types as in elements.
+const between = " . "
+
+// Concat joins types to that of a tuple.
+func Concat(types ...SetType) SetType {
+	var words []string
+	for _, t := range types {
+		words = append(words, string(t))
+	}
+	return SetType(strings.Join(words, between))
+}
+
+// Tuple joins the parts of an element.
+func Tuple(parts ...any) string {
+	var words []string
+	for _, p := range parts {
+		words = append(words, fmt.Sprint(p))
+	}
+	return strings.Join(words, between)
+}
+
+// parts takes a type apart.
+func (t SetType) parts() []SetType {
+	var out []SetType
+	for w := range strings.SplitSeq(string(t), between) {
+		out = append(out, SetType(w))
+	}
+	return out
+}
 
 // Set is a named set.
 type Set struct {
@@ -32,6 +73,25 @@ type Set struct {
 	// full length), an interface name. An interval that is no prefix, which
 	// only Read makes, is "first-last".
 	Elements []string `json:"elements,omitempty"`
+	// Dynamic sets are filled by rules, see [Remember] and [OverPer], with at
+	// most Size elements; what is in them is no part of the value.
+	Dynamic bool   `json:"dynamic,omitempty"`
+	Size    uint32 `json:"size,omitempty"`
+	// Timeout, if not 0, is how long an element of a dynamic set stays after it
+	// was last put there.
+	Timeout time.Duration `json:"timeout,omitempty"`
+}
+
+// NewSet makes a set of single values or tuples.
+func NewSet(name string, typ SetType, elements ...string) Set {
+	s := Set{Name: name, Type: typ, Elements: slices.Clone(elements)}
+	s.tidy()
+	return s
+}
+
+// DynamicSet makes a set that rules fill.
+func DynamicSet(name string, typ SetType, size uint32, timeout time.Duration) Set {
+	return Set{Name: name, Type: typ, Dynamic: true, Size: size, Timeout: timeout}
 }
 
 // MACSet makes a set of hardware addresses.
@@ -72,47 +132,108 @@ func (s *Set) tidy() {
 	s.Elements = slices.Compact(s.Elements)
 }
 
-// keyLen is the length of an element's key in octets.
+// keyLen is the length of an element's key in octets: each part of a tuple
+// takes whole registers of four.
 func (t SetType) keyLen() int {
+	parts := t.parts()
+	if len(parts) == 1 {
+		return t.partLen()
+	}
+	n := 0
+	for _, p := range parts {
+		if p.partLen() == 0 {
+			return 0
+		}
+		n += wholeRegisters(p.partLen())
+	}
+	return n
+}
+
+func wholeRegisters(octets int) int { return (octets + 3) / 4 * 4 }
+
+// partLen is that of a type that is no tuple.
+func (t SetType) partLen() int {
 	switch t {
-	case EtherAddr:
+	case EtherAddr, NDOptionMAC, RSOptionMAC:
 		return 6
 	case IPv4Addr:
 		return 4
-	case IPv6Addr:
+	case IPv6Addr, NDTargets:
 		return 16
 	case IfName:
 		return ifNameSize
+	case INetProto, ICMPv6Types:
+		return 1
+	case INetService:
+		return 2
 	}
 	return 0
 }
 
 // number is nft's number of the type, which the kernel only hands on; nft
-// needs it to list the set.
+// needs it to list the set. That of a tuple has six bits for each part.
 func (t SetType) number() uint32 {
+	var n uint32
+	for _, p := range t.parts() {
+		n = n<<6 | p.partNumber()
+	}
+	return n
+}
+
+func (t SetType) partNumber() uint32 {
 	switch t {
+	case NDTargets, NDOptionMAC, RSOptionMAC:
+		return 4
 	case IPv4Addr:
 		return 7
 	case IPv6Addr:
 		return 8
 	case EtherAddr:
 		return 9
+	case INetProto:
+		return 12
+	case INetService:
+		return 13
+	case ICMPv6Types:
+		return 29
 	case IfName:
 		return 41
 	}
 	return 0
 }
 
+// unnamed reports whether a part is a field that nft knows by its place alone.
+func (t SetType) unnamed() bool {
+	return slices.ContainsFunc(t.parts(), func(p SetType) bool { return strings.HasPrefix(string(p), "@") })
+}
+
+// alike reports whether two sets are the same but for their elements.
+func (s Set) alike(t Set) bool {
+	s.Elements, t.Elements = nil, nil
+	return reflect.DeepEqual(s, t)
+}
+
 func (s *Set) check() error {
-	if s.Type.keyLen() == 0 {
+	switch {
+	case s.Type.keyLen() == 0:
 		return fmt.Errorf("type %q: unknown", s.Type)
-	}
-	if s.Interval && s.Type != IPv4Addr && s.Type != IPv6Addr {
+	case s.Type.keyLen() > maxKey:
+		return fmt.Errorf("type %s: longer than %d octets", s.Type, maxKey)
+	case s.Interval && s.Type != IPv4Addr && s.Type != IPv6Addr:
 		return fmt.Errorf("type %s has no intervals", s.Type)
+	case s.Dynamic && (s.Interval || len(s.Elements) > 0 || s.Size == 0):
+		return errors.New("a dynamic set has a size, no intervals and no elements of its own")
+	case !s.Dynamic && (s.Size != 0 || s.Timeout != 0):
+		return errors.New("only dynamic sets have a size and a timeout")
+	case s.Timeout < 0 || s.Timeout%time.Second != 0:
+		return fmt.Errorf("timeout %s is not of whole seconds", s.Timeout)
 	}
 	_, err := s.keys()
 	return err
 }
+
+// maxKey is NFT_DATA_VALUE_MAXLEN.
+const maxKey = 64
 
 // element is one element as the kernel has it.
 type element struct {
@@ -127,34 +248,100 @@ func (s *Set) keys() ([]element, error) {
 		return s.intervalKeys()
 	}
 	var out []element
+	types := s.Type.parts()
 	for _, e := range s.Elements {
+		parts := strings.Split(e, between)
+		if len(parts) != len(types) {
+			return nil, fmt.Errorf("element %q: not of type %s", e, s.Type)
+		}
 		var key []byte
-		switch s.Type {
-		case EtherAddr:
-			m, err := slaac.ParseMAC(e)
-			if err != nil {
-				return nil, err
-			}
-			key = m[:]
-		case IfName:
-			if !ValidIfName(e) {
-				return nil, fmt.Errorf("element %q: not an interface name", e)
-			}
-			key = ifNameKey(e)
-		case IPv4Addr, IPv6Addr:
-			a, err := netip.ParseAddr(e)
+		for i, p := range parts {
+			k, err := types[i].key(p)
 			if err != nil {
 				return nil, fmt.Errorf("element %q: %w", e, err)
 			}
-			key = a.AsSlice()
-		}
-		if len(key) != s.Type.keyLen() {
-			return nil, fmt.Errorf("element %q: not of type %s", e, s.Type)
+			key = append(key, k...)
+			for len(types) > 1 && len(key)%4 != 0 {
+				key = append(key, 0)
+			}
 		}
 		out = append(out, element{key: key})
 	}
 	slices.SortFunc(out, func(a, b element) int { return bytes.Compare(a.key, b.key) })
 	return out, nil
+}
+
+// key is the kernel's form of one part of an element.
+func (t SetType) key(s string) (key []byte, err error) {
+	switch t {
+	case EtherAddr, NDOptionMAC, RSOptionMAC:
+		m, err := slaac.ParseMAC(s)
+		if err != nil {
+			return nil, err
+		}
+		key = m[:]
+	case IfName:
+		if !ValidIfName(s) {
+			return nil, errors.New("not an interface name")
+		}
+		key = ifNameKey(s)
+	case IPv4Addr, IPv6Addr, NDTargets:
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return nil, err
+		}
+		key = a.AsSlice()
+	case INetProto, ICMPv6Types:
+		n, err := strconv.ParseUint(s, 10, 8)
+		if err != nil {
+			return nil, err
+		}
+		key = []byte{byte(n)}
+	case INetService:
+		n, err := strconv.ParseUint(s, 10, 16)
+		if err != nil {
+			return nil, err
+		}
+		key = []byte{byte(n >> 8), byte(n)}
+	}
+	if len(key) != t.partLen() {
+		return nil, fmt.Errorf("not of type %s", t)
+	}
+	return key, nil
+}
+
+// text is the way back from key, and as nft spells it.
+func (t SetType) text(key []byte) string {
+	switch t {
+	case EtherAddr, NDOptionMAC, RSOptionMAC:
+		return slaac.MAC(key).String()
+	case IfName:
+		return strings.TrimRight(string(key), "\x00")
+	case INetProto, ICMPv6Types:
+		return strconv.Itoa(int(key[0]))
+	case INetService:
+		return strconv.Itoa(int(key[0])<<8 | int(key[1]))
+	}
+	a, _ := netip.AddrFromSlice(key)
+	return a.String()
+}
+
+// nftText spells an element for nft, which takes the fields that it has no name
+// for as numbers.
+func (t SetType) nftText(element string) string {
+	types := t.parts()
+	var words []string
+	for i, p := range strings.Split(element, between) {
+		switch key, err := types[i].key(p); {
+		case err != nil:
+		case types[i] == IfName:
+			p = `"` + p + `"`
+		case strings.HasPrefix(string(types[i]), "@"):
+			p = "0x" + hex.EncodeToString(key)
+		}
+		words = append(words, p)
+	}
+	return strings.Join(words, between)
 }
 
 func (s *Set) intervalKeys() ([]element, error) {
@@ -240,16 +427,17 @@ func elementsOf(typ SetType, interval bool, keys []element) ([]string, error) {
 		slices.Sort(out)
 		return out, nil
 	}
+	types := typ.parts()
 	for _, k := range keys {
-		switch typ {
-		case EtherAddr:
-			out = append(out, slaac.MAC(k.key).String())
-		case IfName:
-			out = append(out, strings.TrimRight(string(k.key), "\x00"))
-		case IPv4Addr, IPv6Addr:
-			a, _ := netip.AddrFromSlice(k.key)
-			out = append(out, a.String())
+		var words []string
+		rest := k.key
+		for _, t := range types {
+			words = append(words, t.text(rest[:t.partLen()]))
+			if len(types) > 1 {
+				rest = rest[wholeRegisters(t.partLen()):]
+			}
 		}
+		out = append(out, strings.Join(words, between))
 	}
 	slices.Sort(out)
 	return out, nil

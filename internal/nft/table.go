@@ -93,7 +93,7 @@ func Equal(a, b *Table) bool {
 	return x.Family == y.Family && x.Name == y.Name &&
 		slices.Equal(x.Counters, y.Counters) &&
 		slices.EqualFunc(x.Sets, y.Sets, func(s, t Set) bool {
-			return s.Name == t.Name && s.Type == t.Type && s.Interval == t.Interval && slices.Equal(s.Elements, t.Elements)
+			return s.alike(t) && slices.Equal(s.Elements, t.Elements)
 		}) &&
 		slices.EqualFunc(x.Chains, y.Chains, func(c, d Chain) bool {
 			return c.Name == d.Name && c.Type == d.Type && c.Hook == d.Hook && c.Priority == d.Priority &&
@@ -103,6 +103,35 @@ func Equal(a, b *Table) bool {
 				})
 		}) &&
 		slices.Equal(x.Unknown, y.Unknown)
+}
+
+// SameRules reports whether two tables differ in nothing but elements of sets of
+// single values or tuples, so that [Update] leads from one to the other.
+func SameRules(a, b *Table) bool {
+	if a == nil || b == nil {
+		return false
+	}
+	x, y := a.canonical(), b.canonical()
+	if len(x.Sets) != len(y.Sets) {
+		return false
+	}
+	for i := range x.Sets {
+		if !x.Sets[i].Interval {
+			x.Sets[i].Elements, y.Sets[i].Elements = nil, nil
+		}
+	}
+	return Equal(x, y)
+}
+
+// without returns what is in the sorted a and not in the sorted b.
+func without(a, b []string) []string {
+	var out []string
+	for _, e := range a {
+		if _, ok := slices.BinarySearch(b, e); !ok {
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // canonical returns the one form all equal tables share.

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/sixhost/sixhost/slaac"
 )
@@ -126,7 +127,39 @@ func samples() []*Table {
 		return c
 	}
 	counters := []string{"hits", "misses"}
+	tuples := []Set{
+		NewSet("bound", Concat(IfName, EtherAddr, IPv6Addr), Tuple("vnet0", mac, addr("2001:db8::1")), Tuple("vnet1", mac, addr("2001:db8::2"))),
+		NewSet("targets", Concat(IfName, EtherAddr, NDTargets), Tuple("vnet0", mac, addr("2001:db8::1")), Tuple("vnet1", mac, addr("fe80::2"))),
+		NewSet("target", NDTargets, "2001:db8::1"),
+		NewSet("options", Concat(IfName, NDOptionMAC), Tuple("vnet0", mac)),
+		NewSet("rsoptions", Concat(IfName, RSOptionMAC), Tuple("vnet0", mac)),
+		NewSet("dns6", Concat(IPv6Addr, INetProto, INetService), Tuple(addr("::1"), 17, 53), Tuple(addr("::1"), 6, 53)),
+		NewSet("arps", Concat(IfName, EtherAddr, EtherAddr, IPv4Addr), Tuple("vnet0", mac, mac, addr("192.0.2.1"))),
+		NewSet("types", ICMPv6Types, "1", "2", "128"),
+		NewSet("protos", INetProto, "6", "17"),
+		DynamicSet("perport", IfName, 1024, 0),
+		DynamicSet("seen", Concat(IfName, EtherAddr, IPv6Addr), 65535, 10*time.Minute),
+	}
+	source := Fields(KindIIFName, KindEtherSaddr, KindIP6Saddr)
+	tuple := []Rule{
+		NewRule("", In(source, "bound"), Accept()),
+		NewRule("", EtherType(EthIPv6), Invert(In(source, "bound")), Drop()),
+		NewRule("", ICMPv6Type(NeighbrSolicit), In(Fields(KindIIFName, KindEtherSaddr, KindNDTarget), "targets"), Accept()),
+		NewRule("", ICMPv6Type(NeighbrSolicit), In(KindNDTarget, "target"), Accept()),
+		NewRule("", ICMPv6Type(NeighbrSolicit), Invert(In(Fields(KindIIFName, KindNDOption), "options")), Drop()),
+		NewRule("", ICMPv6Type(RouterSolicit), In(Fields(KindIIFName, KindRSOption), "rsoptions"), Drop()),
+		NewRule("", In(Fields(KindIP6Daddr, KindL4Proto, KindTHDport), "dns6"), Drop()),
+		NewRule("", In(Fields(KindIIFName, KindEtherSaddr, KindARPSMAC, KindARPSIP), "arps"), Accept()),
+		NewRule("", In(KindICMPv6Type, "types"), Accept()),
+		NewRule("", In(KindIP6Nexthdr, "protos"), Accept()),
+		NewRule("", IP6Nexthdr(44), Invert(Payload(NetworkHeader, 42, []byte{0, 0}, []byte{0xff, 0xf8})), Accept()),
+		NewRule("", L4Proto(ICMPv6), Invert(IP6Nexthdr(ICMPv6)), IP6Length(64), Drop()),
+		NewRule("", OverPer(KindIIFName, "perport", 10, "second", 5), CountIn("hits"), Drop()),
+		NewRule("", OverPer(KindIIFName, "perport", 1, "minute", 32), Drop()),
+		NewRule("", Remember(source, "seen"), Accept()),
+	}
 	return []*Table{
+		{Family: Bridge, Name: "tuples", Counters: counters, Sets: tuples, Chains: []Chain{base("prerouting", -300, "accept", tuple)}},
 		{Family: Bridge, Name: "t", Counters: counters, Sets: sets(true), Chains: []Chain{
 			base("prerouting", -300, "accept", common(true, true), link), base("input", 7, "drop"), base("forward", 0, "accept", out),
 			base("output", 0, "accept"), base("postrouting", 300, "accept", out), side,

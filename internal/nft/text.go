@@ -31,9 +31,16 @@ func (t *Table) String() string {
 		gap = "\n"
 	}
 	for _, s := range t.Sets {
-		fmt.Fprintf(&b, "%s\tset %s {\n\t\ttype %s\n", gap, s.Name, s.Type)
+		fmt.Fprintf(&b, "%s\tset %s {\n\t\t%s\n", gap, s.Name, s.Type.definition())
 		if s.Interval {
 			b.WriteString("\t\tflags interval\n")
+		}
+		if s.Dynamic {
+			fmt.Fprintf(&b, "\t\tsize %d\n\t\tflags dynamic", s.Size)
+			if s.Timeout != 0 {
+				fmt.Fprintf(&b, ",timeout\n\t\ttimeout %ds", int64(s.Timeout.Seconds()))
+			}
+			b.WriteString("\n")
 		}
 		if len(s.Elements) > 0 {
 			b.WriteString("\t\telements = {")
@@ -41,8 +48,8 @@ func (t *Table) String() string {
 				if i > 0 {
 					b.WriteByte(',')
 				}
-				if s.Type == IfName {
-					e = `"` + e + `"`
+				if !s.Interval {
+					e = s.Type.nftText(e)
 				}
 				b.WriteString("\n\t\t\t" + e)
 			}
@@ -68,6 +75,39 @@ func (t *Table) String() string {
 	}
 	b.WriteString("}\n")
 	return b.String()
+}
+
+// definition is the line that says what is in a set.
+func (t SetType) definition() string {
+	if !t.unnamed() {
+		return "type " + string(t)
+	}
+	var words []string
+	for _, p := range t.parts() {
+		words = append(words, string(p.typeof()))
+	}
+	return "typeof " + strings.Join(words, between)
+}
+
+// typeof is a field whose type this is.
+func (t SetType) typeof() Kind {
+	switch t {
+	case EtherAddr:
+		return KindEtherSaddr
+	case IPv4Addr:
+		return KindIPSaddr
+	case IPv6Addr:
+		return KindIP6Saddr
+	case IfName:
+		return KindIIFName
+	case INetProto:
+		return KindIP6Nexthdr
+	case INetService:
+		return KindTHDport
+	case ICMPv6Types:
+		return KindICMPv6Type
+	}
+	return Kind(t)
 }
 
 // text returns the rule in nft's language.
@@ -128,6 +168,17 @@ func (e Expr) text(f Family) string {
 		}
 		return fmt.Sprintf("limit rate %s%d/%s burst %d packets", over, e.Rate, e.Unit, e.Burst)
 	}
+	if e.Op != "" {
+		rate := ""
+		if e.Rate != 0 {
+			over := ""
+			if e.Not {
+				over = "over "
+			}
+			rate = fmt.Sprintf(" limit rate %s%d/%s burst %d packets", over, e.Rate, e.Unit, e.Burst)
+		}
+		return fmt.Sprintf("%s @%s { %s%s }", e.Op, e.Set, e.Kind, rate)
+	}
 	left, right := e.sides(f)
 	if e.Set != "" {
 		right = "@" + e.Set
@@ -175,7 +226,7 @@ func (e Expr) sides(f Family) (left, right string) {
 		return left, fmt.Sprintf("%#04x", e.Number)
 	case kindIIFType:
 		return left, "ether"
-	case KindL4Proto:
+	case KindL4Proto, KindIP6Nexthdr:
 		switch uint8(e.Number) {
 		case ICMP:
 			return left, "icmp"

@@ -185,6 +185,7 @@ func (c *opened) target(p ipv6Packet, typ byte, target netip.Addr) {
 			c.hit(GuestMulticast, "duplicate address detection for %s", j.owner(target))
 		}
 	case !j.own(p.src) || !j.betrays(target):
+	case typ == icmpNA && j.answered(target):
 	case typ == icmpNS:
 		c.hit(GuestSolicited, "neighbour solicitation from %v for %s", p.src, j.owner(target))
 	default:

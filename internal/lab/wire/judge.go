@@ -31,6 +31,11 @@ type Config struct {
 	// Gateways lists the provider's routers' addresses, which the server may
 	// solicit even where they are inside Prefix.
 	Gateways []netip.Addr
+	// OnLink: the provider asks for each address of Prefix on the segment, so the
+	// server has to answer for its guests, in its own name and with its own MAC,
+	// and to listen to their solicited-node groups. That is no offence while the
+	// guest is known (AddGuest); answers for anybody else are.
+	OnLink bool
 	// Examples is how many findings are kept for each kind. Default 5.
 	Examples int
 }
@@ -144,6 +149,16 @@ func (j *Judge) AddGuest(macs ...MAC) {
 	}
 }
 
+// RemoveGuest makes guests unknown from now on: at an on-link provider nobody
+// may answer for them any more.
+func (j *Judge) RemoveGuest(macs ...MAC) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, m := range macs {
+		delete(j.guests, m)
+	}
+}
+
 // AddHost adds addresses that are the server's own from now on.
 func (j *Judge) AddHost(addrs ...netip.Addr) {
 	j.mu.Lock()
@@ -252,6 +267,16 @@ func (j *Judge) betrays(a netip.Addr) bool {
 	return j.cfg.Prefix.Contains(a)
 }
 
+// answered tells addresses of known guests, for which the server answers at an
+// on-link provider.
+func (j *Judge) answered(a netip.Addr) bool {
+	if !j.cfg.OnLink || !j.cfg.Prefix.Contains(a) {
+		return false
+	}
+	m, ok := macInside(a)
+	return ok && j.guests[m]
+}
+
 // owner writes an address with the guest it was made for, where known.
 func (j *Judge) owner(a netip.Addr) string {
 	if m, ok := macInside(a); ok && j.guests[m] {
@@ -261,7 +286,8 @@ func (j *Judge) owner(a netip.Addr) string {
 }
 
 // ownGroup tells the solicited-node groups (RFC 4291 2.7.1) of the server's
-// addresses, and all groups that are not solicited-node ones.
+// addresses, at an on-link provider those of known guests, and all groups that
+// are not solicited-node ones.
 func (j *Judge) ownGroup(g netip.Addr) bool {
 	b := g.As16()
 	solicited := [13]byte{0: 0xff, 1: 0x02, 11: 0x01, 12: 0xff}
@@ -274,6 +300,13 @@ func (j *Judge) ownGroup(g netip.Addr) bool {
 		}
 		if h := a.As16(); slices.Equal(h[13:], b[13:]) {
 			return true
+		}
+	}
+	if j.cfg.OnLink {
+		for m := range j.guests {
+			if slices.Equal(m[3:], b[13:]) {
+				return true
+			}
 		}
 	}
 	return false

@@ -324,3 +324,45 @@ func Example() {
 	// foreign MAC inside payload: server > ff:ff:ff:ff:ff:ff: ARP sender 52:54:00:aa:bb:cc
 	// guest multicast: server > ff:ff:ff:ff:ff:ff: ARP of 169.254.1.2 at 52:54:00:aa:bb:cc about 203.0.113.1
 }
+
+// TestOnLinkJudge: at an on-link provider the server answers for its guests,
+// and for nobody else.
+func TestOnLinkJudge(t *testing.T) {
+	server, guest := MAC{0x90, 0x1b, 0x0e, 0x12, 0x34, 0x56}, MAC{0x52, 0x54, 0, 1, 2, 3}
+	prefix := netip.MustParsePrefix("2001:db8:1:3::/64")
+	absent := netip.MustParseAddr("2001:db8:1:3::abcd")
+	na := func(target netip.Addr) []byte {
+		all := netip.MustParseAddr("ff02::1")
+		body := append([]byte{icmpNA, 0, 0, 0, 0x60, 0, 0, 0}, target.AsSlice()...)
+		body = append(append(body, 2, 1), server[:]...)
+		packet := append([]byte{0x60, 0, 0, 0, 0, byte(len(body)), protoICMPv6, 255}, server.linkLocal().AsSlice()...)
+		packet = append(append(packet, all.AsSlice()...), body...)
+		frame := append([]byte{0x33, 0x33, 0, 0, 0, 1}, server[:]...)
+		return append(append(frame, 0x86, 0xdd), packet...)
+	}
+	for _, tc := range []struct {
+		name    string
+		onLink  bool
+		gone    bool
+		target  netip.Addr
+		offence uint64
+	}{
+		{"a guest, on-link", true, false, guest.eui64(prefix), 0},
+		{"a guest that has gone, on-link", true, true, guest.eui64(prefix), 1},
+		{"nobody, on-link", true, false, absent, 1},
+		{"a guest's link-local address, on-link", true, false, guest.linkLocal(), 1},
+		{"a guest, routed", false, false, guest.eui64(prefix), 1},
+	} {
+		j, err := NewJudge(Config{Server: server, Prefix: prefix, Guests: []MAC{guest}, OnLink: tc.onLink})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tc.gone {
+			j.RemoveGuest(guest)
+		}
+		j.Frame(time.Time{}, na(tc.target))
+		if r := j.Report(); r.Counts[GuestAdvertised] != tc.offence || r.Offences() != tc.offence {
+			t.Errorf("%s: %v", tc.name, r.Counts)
+		}
+	}
+}

@@ -35,7 +35,8 @@ const (
 	GuestSolicited
 	// GuestAdvertised: the server's own neighbour advertisement for an address
 	// inside the /64 that is not its own. At an on-link provider that is what a
-	// neighbour proxy is for; at a routed one it must not happen.
+	// neighbour proxy is for, and counts for addresses that no known guest has
+	// (Config.OnLink); at a routed one it must not happen.
 	GuestAdvertised
 	// Opaque: the judge could not look into the frame where it had to: cut
 	// short, malformed, or neighbour discovery hidden by fragments (RFC 6980).

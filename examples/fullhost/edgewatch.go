@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sixhost/sixhost/macrewrite"
+)
+
+// edgeKeeper keeps the edge's rules as run wants them: whoever changes the table
+// finds it put back, and when a port of another bridge comes or goes, the rules
+// are told.
+//
+// While a change is open it stands back as the keeper does, and then takes over
+// what the change has left: see keeper.
+type edgeKeeper struct {
+	keeper  *keeper // of a host of its own, for the open change and the log
+	watcher *macrewrite.Watcher
+	// answers is set with an on-link provider.
+	answers *macrewrite.Answerer
+
+	mu      sync.Mutex
+	repairs repairs
+}
+
+func newEdgeKeeper(h host, path string, log *slog.Logger, answers *macrewrite.Answerer) (*edgeKeeper, error) {
+	k := &edgeKeeper{keeper: &keeper{host: h, path: path, log: log}, answers: answers}
+	wanted, err := h.edgeAfter()
+	if err != nil {
+		return nil, err
+	}
+	k.watcher, err = macrewrite.NewWatcher(macrewrite.WatchConfig{Wanted: wanted, Handle: k.handle})
+	return k, err
+}
+
+// Run keeps the rules until ctx ends.
+func (k *edgeKeeper) Run(ctx context.Context) error {
+	log := k.keeper.log
+	changed := make(chan struct{}, 1)
+	done := make(chan struct{})
+	defer close(done)
+	if err := linkEvents(done, func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}, func(err error) { log.Warn("changes of links are not seen for a moment", "error", err) }); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	wg.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-changed:
+				k.ports()
+			}
+		}
+	})
+	return k.watcher.Run(ctx)
+}
+
+// ports looks for ports of other bridges anew.
+func (k *edgeKeeper) ports() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	list, err := otherPorts(k.keeper.host.bridgeName)
+	if err != nil {
+		k.keeper.log.Warn("the edge may take ports of other bridges for guests'", "error", err)
+		return
+	}
+	k.keeper.host.edge.otherPorts = list
+	k.want()
+}
+
+// want hands the wanted state over; the watcher compares.
+func (k *edgeKeeper) want() {
+	wanted, err := k.keeper.host.edgeAfter()
+	k.keeper.trouble("the edge's rules can't be made", err)
+	if err != nil {
+		return
+	}
+	k.watcher.Want(wanted)
+	if k.answers != nil {
+		k.answers.Guests(k.keeper.host.edgeConfig(k.keeper.host.wanted.Addrs))
+	}
+}
+
+func (k *edgeKeeper) handle(ctx context.Context, d macrewrite.Drift) (time.Duration, error) {
+	waited, err := k.keeper.standBack(ctx)
+	switch {
+	case errors.Is(err, errAbandoned), ctx.Err() != nil:
+		return 0, nil // the keeper ends run
+	case err != nil:
+		return 0, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if waited {
+		k.derive(ctx)
+		return repairFloor, nil
+	}
+	k.keeper.trouble("the edge's rules can't be read", d.Err)
+	if d.Err != nil {
+		return failedPause, nil
+	}
+	var list []deviation
+	for _, s := range d.Steps {
+		found := "the edge's rules are others"
+		if d.Gone {
+			found = "the edge's rules are gone"
+		}
+		list = append(list, deviation{found: found, step: s, vital: true})
+	}
+	if len(list) == 0 {
+		return 0, nil
+	}
+	due, again := k.repairs.due(time.Now(), list)
+	if len(due) == 0 {
+		return again, nil
+	}
+	quiet := k.repairs.fought(due)
+	failed, err := repair(ctx, due)
+	k.keeper.trouble("the edge's rules could not be put back", err)
+	if err == nil && !quiet {
+		k.keeper.log.Warn("the edge's rules are put right", "found", founds(due), "step", due[0].step.Text, "took", time.Since(d.Since).Round(100*time.Microsecond))
+	}
+	for _, f := range k.repairs.done(time.Now(), due, failed) {
+		k.keeper.log.Error("somebody fights over the edge's rules: tell them to leave the table "+macrewrite.TableName+" of the bridge family alone", "over", f.found, "policy", "put back every time")
+	}
+	return again, nil
+}
+
+// derive takes over what a change has left. Where it concerns services, run ends
+// anyway.
+func (k *edgeKeeper) derive(ctx context.Context) {
+	c, err := loadConfig(k.keeper.path)
+	if err == nil {
+		var ch change
+		if ch, err = prepare(ctx, c); err == nil {
+			k.keeper.host = ch.host
+		}
+	}
+	k.keeper.trouble("what the edge's rules are to be after the change is not known", err)
+	if err != nil {
+		return
+	}
+	k.want()
+}
