@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sixhost/sixhost/internal/nft"
 	"github.com/sixhost/sixhost/plan"
@@ -94,7 +95,7 @@ func Plan(from, to State) (plan.Plan, error) {
 		return plan.Plan{}, fmt.Errorf("plan edge rules: %w", err)
 	}
 	if nft.SameRules(from.Table, to.Table) {
-		step.Text = fmt.Sprintf("tell the edge of its guests anew (nftables table %s %s, elements of its sets only, in one transaction)", nft.Bridge, TableName)
+		step.Text = fmt.Sprintf(inPlace+" (nftables table %s %s, elements of its sets only, in one transaction)", nft.Bridge, TableName)
 		step.Do = func(ctx context.Context) error { return unsupported(nft.Update(ctx, from.Table, to.Table)) }
 		return plan.Plan{Steps: []plan.Step{step}}, nil
 	}
@@ -110,6 +111,12 @@ func Plan(from, to State) (plan.Plan, error) {
 	step.Do = func(ctx context.Context) error { return unsupported(nft.Replace(ctx, to.Table)) }
 	return plan.Plan{Steps: []plan.Step{step}}, nil
 }
+
+const inPlace = "tell the edge of its guests anew"
+
+// InPlace reports whether a step of [Plan] leaves the rules as they are and
+// changes only what they know of guests and ports.
+func InPlace(s plan.Step) bool { return s.Part == Part && strings.HasPrefix(s.Text, inPlace) }
 
 // UnsupportedError is a rule, or a part of the table that rules need, which this
 // kernel can't have. It matches errors.ErrUnsupported. Nothing was changed.

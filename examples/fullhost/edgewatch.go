@@ -47,7 +47,13 @@ func (k *edgeKeeper) Run(ctx context.Context) error {
 		case changed <- struct{}{}:
 		default:
 		}
-	}, func(err error) { log.Warn("changes of links are not seen for a moment", "error", err) }); err != nil {
+	}, func(err error) {
+		select {
+		case <-done: // it is how the subscription ends
+		default:
+			log.Warn("changes of links are not seen any more", "error", err)
+		}
+	}); err != nil {
 		return err
 	}
 	var wg sync.WaitGroup
@@ -114,8 +120,11 @@ func (k *edgeKeeper) handle(ctx context.Context, d macrewrite.Drift) (time.Durat
 	var list []deviation
 	for _, s := range d.Steps {
 		found := "the edge's rules are others"
-		if d.Gone {
+		switch {
+		case d.Gone:
 			found = "the edge's rules are gone"
+		case macrewrite.InPlace(s):
+			found = "guests, or ports of other bridges, are others"
 		}
 		list = append(list, deviation{found: found, step: s, vital: true})
 	}

@@ -33,7 +33,7 @@ func FuzzRule(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(uint8(2), short, []byte{})
-	names := []string{"meta", "cmp", "payload", "bitwise", "lookup", "objref", "limit", "fib", "ct", "reject", "masq", "immediate"}
+	names := []string{"meta", "cmp", "payload", "bitwise", "lookup", "objref", "limit", "fib", "ct", "reject", "masq", "immediate", "dynset"}
 	f.Fuzz(func(t *testing.T, which uint8, data, user []byte) {
 		comment(user)
 		e, err := unmarshalExpr(familyNumber(Bridge), names[int(which)%len(names)], data)

@@ -114,3 +114,59 @@ func TestIntervals(t *testing.T) {
 		t.Errorf("a range that is no prefix: %s", got)
 	}
 }
+
+// Elements of sets of single values and tuples are all that may differ between
+// tables that Update leads from one to the other.
+func TestSameRules(t *testing.T) {
+	table := func(change func(*Table)) *Table {
+		t := &Table{Family: Bridge, Name: "t", Counters: []string{"hits"}, Sets: []Set{
+			NewSet("tuples", Concat(IfName, EtherAddr), "vnet0 . 52:54:00:00:00:01"),
+			PrefixSet("prefixes", IPv6Addr, pfx("2001:db8::/64")),
+			DynamicSet("seen", IPv6Addr, 10, 0),
+		}, Chains: []Chain{{Name: "c", Type: "filter", Hook: "forward", Policy: "accept"}}}
+		change(t)
+		return t
+	}
+	from := table(func(*Table) {})
+	for name, tt := range map[string]struct {
+		to   *Table
+		same bool
+	}{
+		"itself":           {table(func(*Table) {}), true},
+		"another tuple":    {table(func(t *Table) { t.Sets[0].Elements = []string{"vnet1 . 52:54:00:00:00:02"} }), true},
+		"another prefix":   {table(func(t *Table) { t.Sets[1].Elements = []string{"2001:db8:1::/64"} }), false},
+		"another size":     {table(func(t *Table) { t.Sets[2].Size = 11 }), false},
+		"another set":      {table(func(t *Table) { t.Sets = t.Sets[:2] }), false},
+		"another type":     {table(func(t *Table) { t.Sets[0] = NewSet("tuples", IfName, "vnet0") }), false},
+		"another rule":     {table(func(t *Table) { t.Chains[0].Rules = []Rule{NewRule("", Accept())} }), false},
+		"none":             {nil, false},
+		"what is unknown":  {table(func(t *Table) { t.Unknown = []string{"quota"} }), false},
+		"the other family": {table(func(t *Table) { t.Family = NetDev }), false},
+	} {
+		if got := SameRules(from, tt.to); got != tt.same {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if from.Sets[0].Elements == nil || len(from.Sets[0].Elements) != 1 {
+		t.Error("comparing took the elements away")
+	}
+}
+
+// Elements of tuples that are not what their type says.
+func TestTupleElements(t *testing.T) {
+	typ := Concat(IfName, EtherAddr, IPv6Addr)
+	for _, e := range []string{"", "vnet0", "vnet0 . 52:54:00:00:00:01", "vnet0 . 52:54:00:00:00:01 . 192.0.2.1", "a/b . 52:54:00:00:00:01 . ::1", "vnet0 . 52 . ::1", "vnet0 . 52:54:00:00:00:01 . ::1 . ::1"} {
+		s := NewSet("s", typ, e)
+		if err := s.check(); err == nil {
+			t.Errorf("%q passes as %s", e, typ)
+		}
+	}
+	for _, s := range []Set{
+		{Name: "s", Type: Concat(IPv6Addr, IPv6Addr, IPv6Addr, IPv6Addr, IPv4Addr)}, {Name: "s", Type: "ifname . nothing"},
+		{Name: "s", Type: IfName, Dynamic: true}, {Name: "s", Type: IfName, Size: 5}, {Name: "s", Type: typ, Interval: true},
+	} {
+		if err := s.check(); err == nil {
+			t.Errorf("%+v passes", s)
+		}
+	}
+}
