@@ -97,6 +97,7 @@ func TestImportsGoDownwards(t *testing.T) {
 		"proxy":           {"plan", "internal/limit", "internal/netns"},
 		"guest":           {"slaac"},
 		"guest/seed":      {"guest", "slaac"},
+		"guest/hostroute": {"plan"},
 		"persist":         {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
 
 		"plan/rollback/health": {},

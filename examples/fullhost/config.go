@@ -38,6 +38,7 @@ type config struct {
 	DNS     dnsConfig     `yaml:"dns"`
 	Guests  []guestConfig `yaml:"guests"`
 	Persist persistConfig `yaml:"persist"`
+	Libvirt libvirtConfig `yaml:"libvirt"`
 
 	// StateDir holds captured states while a change is open; default /run/sixhost.
 	StateDir string `yaml:"state_dir"`
@@ -83,6 +84,8 @@ type guestConfig struct {
 	MemoryMiB int    `yaml:"memory_mib"`
 	VCPUs     int    `yaml:"vcpus"`
 	Disk      string `yaml:"disk"`
+
+	guestMore
 }
 
 type persistConfig struct {

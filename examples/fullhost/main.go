@@ -13,6 +13,7 @@
 //	fullhost persist    show the files of the next boot; -diff, -write, -undo
 //	fullhost doctor     report whether the host is as wanted, change nothing
 //	fullhost zone       print the DNS records to enter at the provider
+//	fullhost guest      define, start, stop and look at guests; -h lists the verbs
 //
 // While run serves, br0, the host's addresses and its routes stay as they were
 // when it began: what somebody else takes away or changes is put back within
@@ -45,6 +46,7 @@ import (
 
 	"github.com/sixhost/sixhost/bridge"
 	"github.com/sixhost/sixhost/bridge/handover"
+	"github.com/sixhost/sixhost/guest/hostroute"
 	"github.com/sixhost/sixhost/internal/lab"
 	"github.com/sixhost/sixhost/macrewrite"
 	"github.com/sixhost/sixhost/nat64/gateway"
@@ -55,7 +57,7 @@ import (
 
 func main() {
 	// The watchdog and the lab's inner half are this same program, started again.
-	guard := rollback.Main(handover.Restorer(), macrewrite.Restorer(), bridge.Restorer(), gateway.Restorer(), persist.Restorer())
+	guard := rollback.Main(handover.Restorer(), macrewrite.Restorer(), bridge.Restorer(), gateway.Restorer(), hostroute.Restorer(), persist.Restorer())
 	if lab.Inside() {
 		os.Exit(labInner())
 	}
@@ -85,7 +87,8 @@ func commands() []command {
 		{"edge", "put the edge's rules from a file in place (what the boot runs)", app.edge},
 		{"persist", "show the files of the next boot as steps or -diff; -write or -undo them", app.persist},
 		{"doctor", "report whether the host is as wanted, now and at the next boot", app.doctor},
-		{"zone", "print the DNS records of host and guests", app.zone},
+		{"zone", "print the DNS records of host and guests, or bring them to a name server", app.zone},
+		{"guest", "define, start, stop and look at guests by libvirt", app.guest},
 	}
 }
 
