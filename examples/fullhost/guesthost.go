@@ -21,18 +21,24 @@ func (h host) knownGuests() []netip.Addr {
 	return list
 }
 
+// routedGuests are the IPv4 addresses of guests' own.
+func (h host) routedGuests() []netip.Addr {
+	var list []netip.Addr
+	for _, g := range h.guests {
+		list = append(list, g.ExtraIPv4...)
+	}
+	return list
+}
+
 // guestRoutesPart plans the routes to guests' own IPv4 addresses.
 func (h host) guestRoutesPart(ctx context.Context) (part, error) {
 	there, err := hostroute.Capture(ctx, h.bridgeName)
 	if err != nil {
 		return part{}, err
 	}
-	cfg := hostroute.Config{Bridge: h.bridgeName}
+	cfg := hostroute.Config{Bridge: h.bridgeName, Guests: h.routedGuests()}
 	for _, a := range h.wanted.Addrs {
 		cfg.Host = append(cfg.Host, a.Prefix)
-	}
-	for _, g := range h.guests {
-		cfg.Guests = append(cfg.Guests, g.ExtraIPv4...)
 	}
 	return partOf(hostroute.Part, there, cfg.State, hostroute.Plan)
 }

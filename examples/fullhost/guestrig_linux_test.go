@@ -93,7 +93,11 @@ func newVirtHost(t *testing.T, l *lab.Lab) *virtHost {
 	t.Cleanup(func() {
 		v.daemon.Kill()
 		if t.Failed() {
-			t.Logf("libvirtd said:\n%s", v.log())
+			for line := range strings.Lines(string(v.log())) {
+				if !strings.Contains(line, "ethtool ioctl") {
+					t.Log("libvirtd: " + strings.TrimSpace(line))
+				}
+			}
 		}
 	})
 	return v
@@ -354,8 +358,9 @@ say ipv6-page $(wget -qO- http://web6.example/large | sha256sum)
 echo "this is $name" >/www/index.html
 httpd -p [::]:80 -h /www
 echo 'read word; [ "$word" = reboot ] && echo SIXHOST asked to reboot >/dev/console && reboot -f' >/tmp/control
-nc -lk -p 9 -e sh /tmp/control &
-nc -lk -p 7 -e cat &
+nc -ll -p 9 -e sh /tmp/control &
+nc -ll -p 7 -e cat &
+until netstat -lnt | grep -q ':7 ' && netstat -lnt | grep -q ':9 ' && netstat -lnt | grep -q ':80 '; do usleep 50000; done
 say ready
 while :; do sleep 1000; done
 `

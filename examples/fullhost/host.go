@@ -185,6 +185,7 @@ func (h host) gatewayConfig(log *slog.Logger) gateway.Config {
 		GuestLink: h.bridgeName,
 		Pool:      h.config.NAT64.Pool,
 		Known:     h.knownGuests(),
+		Routed:    h.routedGuests(),
 		Logger:    log,
 	}
 }

@@ -119,12 +119,6 @@ func (c *Conn) domain(dom libvirt.Domain, bridge string) (Domain, error) {
 	return next, nil
 }
 
-// Reset resets a running domain without telling its system, as a reset button
-// does.
-func (c *Conn) Reset(name string) error {
-	return c.do("reset", name, func(d libvirt.Domain) error { return c.l.DomainReset(d, 0) })
-}
-
 // Kill ends a running domain at once, as pulling its plug does.
 func (c *Conn) Kill(name string) error { return c.do("kill", name, c.l.DomainDestroy) }
 
