@@ -120,6 +120,17 @@ func TestRealGuests(t *testing.T) {
 		t.Errorf("wait said %s", out)
 	}
 
+	// run has learnt of them by libvirt's events.
+	heard := p.serve.Cmd.Stderr.(*lineWriter)
+	for _, name := range []string{"web", "mail"} {
+		want := fmt.Sprintf("msg=\"a guest has started\" guest=%s mac=%s address=%s port=g-%s", name, slaac.GuestMAC(name), guestAddr(t, name), name)
+		for end := time.Now().Add(60 * time.Second); !strings.Contains(heard.String(), want); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("fullhost run has not heard %q:\n%s", want, heard)
+			}
+		}
+	}
+
 	// A session to one guest, while all else happens.
 	session, err := probe.StartSession(ctx, l.Node(lab.Client6).NS(), probe.SessionConfig{To: netip.AddrPortFrom(guestAddr(t, "web"), 7)})
 	if err != nil {

@@ -399,7 +399,7 @@ func (c console) said(t *testing.T) (list []said) {
 // since it started then.
 func (c console) boot(t *testing.T, n int) map[string]said {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		var of []map[string]said
 		for _, s := range c.said(t) {
 			if s.word == "kernel" {

@@ -143,6 +143,9 @@ func (h host) services(log *slog.Logger) (list []namedService, err error) {
 			return nil, err
 		}
 	}
+	if err := add("guests", newGuestWatch(h, log), nil); err != nil {
+		return nil, err
+	}
 	adv, err := ra.New(h.raConfig(log))
 	if err := add("router advertisements", adv, err); err != nil {
 		return nil, err
