@@ -292,7 +292,8 @@ func debianKernel(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(work)
-	fetch := exec.Command(apt, "download", "-q", pkg)
+	// The package that the lists name may be gone by now.
+	fetch := exec.Command("/bin/sh", "-c", `"$0" download -q "$1" || { "$0" update -q && "$0" download -q "$1"; }`, apt, pkg)
 	fetch.Dir = work
 	if out, err := fetch.CombinedOutput(); err != nil {
 		if os.Getenv("SIXHOST_TEST_NOSKIP") != "" {
