@@ -21,7 +21,8 @@
 //   - slaac makes addresses from MACs and names, and back
 //   - nat64 holds RFC 6052 prefixes and their discovery (RFC 7050)
 //   - nat64/siit translates packets (RFC 7915)
-//   - guest describes libvirt domains with predictable addresses and names
+//   - guest describes libvirt domains with predictable addresses and names;
+//     guest/seed writes what cloud-init in them reads
 //   - plan is the vocabulary of change: states, steps, phases, refusals
 //
 // Those that change the host. Each captures what is there, decides what is
@@ -34,6 +35,7 @@
 //     the provider asks for each address
 //   - macrewrite/proof counts what leaves by the uplink, last of all
 //   - nat64/gateway makes the NAT64 device, its routes and its masquerade
+//   - guest/hostroute leads to IPv4 addresses of guests' own
 //   - persist writes the files of the next boot
 //   - plan/rollback takes a change back unless it is confirmed, and
 //     plan/rollback/health asks whether the neighbours still answer

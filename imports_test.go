@@ -101,6 +101,7 @@ func TestImportsGoDownwards(t *testing.T) {
 		"ra/raprom":              {"ra", "slaac", "internal/netns"},
 		"macrewrite/proof":       {"slaac", "plan", "internal/netns", "internal/nft"},
 		"guest/seed":             {"guest", "slaac"},
+		"guest/hostroute":        {"plan"},
 
 		"plan/rollback/health": {},
 

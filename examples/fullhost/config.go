@@ -50,6 +50,7 @@ type config struct {
 	RA      raFile        `yaml:"ra"`
 	Guests  []guestConfig `yaml:"guests"`
 	Persist persistConfig `yaml:"persist"`
+	Libvirt libvirtConfig `yaml:"libvirt"`
 
 	// StateDir holds captured states while a change is open; default /run/sixhost.
 	StateDir string `yaml:"state_dir"`
@@ -106,6 +107,8 @@ type guestConfig struct {
 	MemoryMiB int    `yaml:"memory_mib"`
 	VCPUs     int    `yaml:"vcpus"`
 	Disk      string `yaml:"disk"`
+
+	guestMore
 }
 
 type persistConfig struct {

@@ -104,19 +104,14 @@ func newHost(ctx context.Context, c config) (host, error) {
 func (h *host) addGuests() error {
 	var list []guest.Guest
 	for _, g := range h.config.Guests {
-		entry := guest.Guest{Name: g.Name, MAC: g.MAC, MemoryMiB: g.MemoryMiB, VCPUs: g.VCPUs}
-		if g.Disk != "" {
-			entry.Disks = []guest.Disk{{Path: g.Disk, Format: guest.QCOW2}}
-		}
-		list = append(list, entry)
+		list = append(list, g.guest())
 	}
 	// What is only worth a warning (a guest's MAC that is not locally
 	// administered) does not stop anything.
 	if _, err := guest.Validate(list, h.mac); err != nil {
 		return &plan.Refusal{Subject: "guests", Reason: err.Error(), Err: err}
 	}
-	named := make(map[string]string)
-	for i, g := range list {
+	for _, g := range list {
 		a, err := g.Addr(h.prefix)
 		if err != nil {
 			return fmt.Errorf("address of guest %s: %w", g.Name, err)
@@ -124,13 +119,7 @@ func (h *host) addGuests() error {
 		if a == h.address {
 			return &plan.Refusal{Subject: "guests", Reason: fmt.Sprintf("%s would have the host's own address %s", g.Name, a)}
 		}
-		for _, name := range h.config.Guests[i].Serve {
-			if other, taken := named[name]; taken {
-				return &plan.Refusal{Subject: "guests", Reason: fmt.Sprintf("%s and %s both serve %s", other, g.Name, name)}
-			}
-			named[name] = g.Name
-		}
-		h.guests = append(h.guests, hostGuest{Guest: g, address: a, serve: h.config.Guests[i].Serve})
+		h.guests = append(h.guests, hostGuest{Guest: g, address: a, serve: g.Serve})
 	}
 	return nil
 }
@@ -209,6 +198,7 @@ func (h host) gatewayConfig(log *slog.Logger) gateway.Config {
 		Guests:    h.prefix,
 		GuestLink: h.bridgeName,
 		Pool:      h.config.NAT64.Pool,
+		Routed:    h.routedGuests(),
 		Pins:      h.config.NAT64.pins(),
 		Mappings:  filepath.Join(h.config.StateDir, "nat64.json"),
 		Logger:    log,
@@ -294,6 +284,10 @@ func (h host) parts(ctx context.Context) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
+	routes, err := h.guestRoutesPart(ctx)
+	if err != nil {
+		return nil, err
+	}
 	files, format, err := h.persistPart(ctx)
 	if err != nil {
 		return nil, err
@@ -302,7 +296,7 @@ func (h host) parts(ctx context.Context) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []part{first, edge, move, off, translate, last, files, on}, nil
+	return []part{first, edge, move, off, translate, routes, last, files, on}, nil
 }
 
 // handoverParts plans the hand-over from the manager that runs: off the bridge

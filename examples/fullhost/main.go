@@ -14,6 +14,7 @@
 //	fullhost doctor     report whether the host is as wanted, change nothing
 //	fullhost zone       print the DNS records to enter at the provider
 //	fullhost ra-import  print the host.yaml that says what /etc/radvd.conf says
+//	fullhost guest      define, start, stop and look at guests; -h lists the verbs
 //
 // While run serves, br0, the host's addresses and its routes stay as they were
 // when it began: what somebody else takes away or changes is put back within
@@ -52,6 +53,7 @@ import (
 
 	"github.com/sixhost/sixhost/bridge"
 	"github.com/sixhost/sixhost/bridge/handover"
+	"github.com/sixhost/sixhost/guest/hostroute"
 	"github.com/sixhost/sixhost/internal/lab"
 	"github.com/sixhost/sixhost/macrewrite"
 	"github.com/sixhost/sixhost/nat64/gateway"
@@ -62,7 +64,7 @@ import (
 
 func main() {
 	// The watchdog and the lab's inner half are this same program, started again.
-	guard := rollback.Main(handover.Restorer(), macrewrite.Restorer(), bridge.Restorer(), gateway.Restorer(), persist.Restorer())
+	guard := rollback.Main(handover.Restorer(), macrewrite.Restorer(), bridge.Restorer(), gateway.Restorer(), hostroute.Restorer(), persist.Restorer())
 	if lab.Inside() {
 		os.Exit(labInner())
 	}
@@ -92,8 +94,9 @@ func commands() []command {
 		{"edge", "put the edge's rules from a file in place (what the boot runs)", app.edge},
 		{"persist", "show the files of the next boot as steps or -diff; -write or -undo them", app.persist},
 		{"doctor", "report whether the host is as wanted, now and at the next boot", app.doctor},
-		{"zone", "print the DNS records of host and guests", app.zone},
+		{"zone", "print the DNS records of host and guests, or bring them to a name server", app.zone},
 		{"ra-import", "print the host.yaml that says what a radvd.conf says", app.raImport},
+		{"guest", "define, start, stop and look at guests by libvirt", app.guest},
 	}
 }
 

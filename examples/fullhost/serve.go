@@ -169,6 +169,9 @@ func (h host) services(log *slog.Logger) (list []namedService, err error) {
 			return nil, err
 		}
 	}
+	if err := add("guests", newGuestWatch(h, log), nil); err != nil {
+		return nil, err
+	}
 	if h.edge.kind == macrewrite.OnLink {
 		answers, err := macrewrite.NewAnswerer(h.edgeConfig(h.wanted.Addrs), log)
 		if err := add(answererName, answers, err); err != nil {

@@ -70,11 +70,7 @@ func (d strictDecoder) mapping(n *yaml.Node, key string, v reflect.Value) error 
 		return d.refuse(n, "%s: want keys and values below it", key)
 	}
 	known := make(map[string]reflect.Value)
-	for i := range v.NumField() {
-		if tag := v.Type().Field(i).Tag.Get("yaml"); tag != "" {
-			known[tag] = v.Field(i)
-		}
-	}
+	d.fields(v, known)
 	seen := make(map[string]int)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, val := n.Content[i], n.Content[i+1]
@@ -92,6 +88,18 @@ func (d strictDecoder) mapping(n *yaml.Node, key string, v reflect.Value) error 
 		}
 	}
 	return nil
+}
+
+// fields finds a struct's keys, those of embedded structs among them.
+func (d strictDecoder) fields(v reflect.Value, known map[string]reflect.Value) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if tag := f.Tag.Get("yaml"); tag != "" {
+			known[tag] = v.Field(i)
+		} else if f.Anonymous {
+			d.fields(v.Field(i), known)
+		}
+	}
 }
 
 func (d strictDecoder) sequence(n *yaml.Node, key string, v reflect.Value) error {

@@ -2,21 +2,38 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
+	"net/netip"
+	"strings"
 
-	"github.com/sixhost/sixhost/guest"
+	"github.com/sixhost/sixhost/examples/internal/libvirtguests"
 	"github.com/sixhost/sixhost/plan"
 )
 
 // zone prints the DNS records to enter where the domain and the addresses are
-// administered.
+// administered, or brings them to a name server.
 func (a app) zone(ctx context.Context, args []string) error {
-	var path, domain, name string
+	var (
+		path, domain, name string
+		list               bool
+		up                 zoneUpdate
+	)
 	if err := a.flags("zone", args, func(fs *flag.FlagSet) {
 		configFlag(fs, &path)
 		fs.StringVar(&domain, "domain", "", "the `domain` of host and guests; default the file's dns.domain")
 		fs.StringVar(&name, "name", "host", "the host's own `name` in the domain")
+		fs.BoolVar(&list, "list", false, "print plain columns in place of zone files")
+		fs.Func("update", "bring the records to the name `server` at an address (and port) by dynamic update (RFC 2136), in place of printing them", func(s string) error {
+			var u upstream
+			err := u.UnmarshalText([]byte(s))
+			up.server = u.AddrPort
+			return err
+		})
+		fs.StringVar(&up.keyFile, "key", "", "a `file` with the update's TSIG key, as tsig-keygen writes it")
+		fs.BoolVar(&up.dry, "n", false, "only say what -update would change")
 	}); err != nil {
 		return err
 	}
@@ -34,41 +51,40 @@ func (a app) zone(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	records, err := h.records(name, domain)
+	found, err := h.found(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(a.stdout, guest.Text(records))
-	return nil
+	z := h.zoneOf(name, domain, found)
+	if up.server != (netip.AddrPort{}) {
+		sections, err := z.Sections()
+		if err != nil {
+			return &plan.Refusal{Subject: "zone", Reason: err.Error(), Err: err}
+		}
+		return a.updateZone(ctx, up, sections)
+	}
+	text := z.Text
+	if list {
+		text = z.List
+	}
+	out, err := text()
+	if err != nil {
+		return &plan.Refusal{Subject: "zone", Reason: err.Error(), Err: err}
+	}
+	_, err = fmt.Fprint(a.stdout, strings.TrimLeft(out, "\n"))
+	return err
 }
 
-// records of the host, its guests, and the names that IPv4 clients reach
-// through the front door.
-func (h host) records(name, domain string) ([]guest.Record, error) {
-	own := name + "." + domain + "."
-	list := []guest.Record{
-		{Name: own, Type: "AAAA", TTL: guest.TTL, Value: h.address.String()},
-		{Name: guest.ReverseName(h.address), Type: "PTR", TTL: guest.TTL, Value: own},
+// found asks libvirt for the domains on the bridge; where there is no libvirt,
+// there are none.
+func (h host) found(ctx context.Context) (libvirtguests.State, error) {
+	conn, err := libvirtguests.Dial(ctx, h.config.Libvirt.Socket)
+	if errors.Is(err, fs.ErrNotExist) && h.config.Libvirt.Socket == "" {
+		return libvirtguests.State{Bridge: h.bridgeName}, nil
 	}
-	for _, a := range h.ipv4 {
-		list = append(list,
-			guest.Record{Name: own, Type: "A", TTL: guest.TTL, Value: a.String()},
-			guest.Record{Name: guest.ReverseName(a), Type: "PTR", TTL: guest.TTL, Value: own})
+	if err != nil {
+		return libvirtguests.State{}, err
 	}
-	for _, g := range h.guests {
-		records, err := g.Records(domain, h.prefix)
-		if err != nil {
-			return nil, fmt.Errorf("records of guest %s: %w", g.Name, err)
-		}
-		list = append(list, records...)
-		for _, served := range g.serve {
-			for _, a := range h.ipv4 {
-				list = append(list, guest.Record{Name: served + ".", Type: "A", TTL: guest.TTL, Value: a.String()})
-			}
-			if served != g.Name+"."+domain {
-				list = append(list, guest.Record{Name: served + ".", Type: "AAAA", TTL: guest.TTL, Value: g.address.String()})
-			}
-		}
-	}
-	return list, nil
+	defer conn.Close()
+	return conn.Capture(h.bridgeName)
 }

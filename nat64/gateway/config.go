@@ -65,6 +65,9 @@ type Config struct {
 	// shared address space of RFC 6598, where the host has a way there. The
 	// well-known prefix can't represent them (RFC 6052, section 3.1).
 	AllowPrivate bool
+	// Routed are IPv4 addresses that guests have of their own. What comes from
+	// and goes to them is forwarded as it is; all other IPv4 of guests is dropped.
+	Routed []netip.Addr
 	// Known are guest addresses that have a mapping from the start and for
 	// good.
 	Known []netip.Addr
@@ -165,6 +168,11 @@ func (c Config) check() error {
 	for _, p := range c.Denied {
 		if !p.IsValid() || !p.Addr().Is4() {
 			return refuse("denied", ErrPool, "want IPv4 prefixes, not %s", p)
+		}
+	}
+	for _, a := range c.Routed {
+		if !a.Is4() {
+			return refuse("routed", ErrGuests, "want IPv4 addresses, not %s", a)
 		}
 	}
 	if err := c.checkExpose(); err != nil {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/sixhost/sixhost/internal/nft"
@@ -9,8 +10,12 @@ import (
 // TableName is the nftables table, of family inet.
 const TableName = "sixhost_nat64"
 
-// setDenied names the set of refused destinations.
-const setDenied = "denied"
+// setDenied names the set of refused destinations, setRouted that of guests' own
+// IPv4 addresses.
+const (
+	setDenied = "denied"
+	setRouted = "routed"
+)
 
 // Names of the table's counters.
 const (
@@ -79,16 +84,30 @@ func (c Config) rules() *nft.Table {
 		refuse("destinations that are refused", counterDenied, in, nft.In(nft.KindIPDaddr, setDenied)),
 		drop("conntrack can't place it, so it would not be masqueraded", counterInvalid, in, v4, nft.CTState(nft.Invalid)),
 	}, inbound, []nft.Rule{
-		drop("forwarding is for NAT64 only", counterPlain, v4, nft.IIFName(c.GuestLink), nft.OIFName(c.GuestLink)),
+		drop("forwarding is for NAT64 only", counterPlain, c.notRouted(v4, nft.IIFName(c.GuestLink), nft.OIFName(c.GuestLink))...),
 	})
 	if c.Uplink != c.GuestLink {
-		forward = append(forward, drop("forwarding is for NAT64 only", counterPlain, v4, nft.IIFName(c.GuestLink), nft.OIFName(c.Uplink)))
+		forward = append(forward, drop("forwarding is for NAT64 only", counterPlain, c.notRouted(v4, nft.IIFName(c.GuestLink), nft.OIFName(c.Uplink))...))
+	}
+	output := []nft.Rule{
+		drop("the host has no business with the pool but errors", counterInbound, out, toPool, nft.Invert(answers)),
+	}
+	sets := []nft.Set{nft.PrefixSet(setDenied, nft.IPv4Addr, c.deniedBlocks()...)}
+	if len(c.Routed) > 0 {
+		var own []netip.Prefix
+		for _, a := range c.Routed {
+			own = append(own, netip.PrefixFrom(a, 32))
+		}
+		sets = append(sets, nft.PrefixSet(setRouted, nft.IPv4Addr, own...))
+		// A guest would look for the provider's router on its own link, where
+		// nobody answers.
+		output = append(output, nft.NewRule("guests shall not learn the provider's router", nft.OIFName(c.GuestLink), nft.In(nft.KindIPDaddr, setRouted), nft.ICMPType(icmpRedirect), nft.Drop()))
 	}
 	table := &nft.Table{
 		Family:   nft.INet,
 		Name:     TableName,
 		Counters: []string{counterSpoofed, counterStranger, counterDenied, counterHost, counterInvalid, counterInbound, counterPlain, counterLeak},
-		Sets:     []nft.Set{nft.PrefixSet(setDenied, nft.IPv4Addr, c.deniedBlocks()...)},
+		Sets:     sets,
 		Chains: []nft.Chain{
 			chain("prerouting", "prerouting", priRaw,
 				drop("the pool is behind the device only", counterSpoofed, notIn, fromPool),
@@ -99,9 +118,7 @@ func (c Config) rules() *nft.Table {
 				drop("nor its broadcasts", counterHost, in, v4),
 			),
 			chain("forward", "forward", priFilter, forward...),
-			chain("output", "output", priFilter,
-				drop("the host has no business with the pool but errors", counterInbound, out, toPool, nft.Invert(answers)),
-			),
+			chain("output", "output", priFilter, output...),
 			{Name: "source_nat", Type: "nat", Hook: "postrouting", Priority: priSrcNAT, Policy: "accept", Rules: []nft.Rule{
 				nft.NewRule("guests leave behind the host's address", notOut, fromPool, nft.Masquerade()),
 			}},
@@ -114,4 +131,16 @@ func (c Config) rules() *nft.Table {
 		table.Chains = append(table.Chains, nft.Chain{Name: "dest_nat", Type: "nat", Hook: "prerouting", Priority: priDstNAT, Policy: "accept", Rules: rules})
 	}
 	return table
+}
+
+// icmpRedirect is the type of an ICMP redirect (RFC 792).
+const icmpRedirect = 5
+
+// notRouted narrows a match to what has nothing to do with guests' own IPv4
+// addresses.
+func (c Config) notRouted(match ...nft.Expr) []nft.Expr {
+	if len(c.Routed) == 0 {
+		return match
+	}
+	return append(match, nft.Invert(nft.In(nft.KindIPSaddr, setRouted)), nft.Invert(nft.In(nft.KindIPDaddr, setRouted)))
 }
