@@ -72,13 +72,13 @@ func leftByNetworkManager(ctx context.Context, link string) (bool, error) {
 	const name = "org.freedesktop.NetworkManager"
 	var device dbus.ObjectPath
 	var failed dbus.Error
-	err = conn.Object(name, "/org/freedesktop/NetworkManager").CallWithContext(ctx, name+".GetDeviceByIpIface", 0, link).Store(&device)
+	err = conn.Object(name, "/org/freedesktop/NetworkManager").CallWithContext(ctx, name+".GetDeviceByIpIface", dbus.FlagNoAutoStart, link).Store(&device)
 	if errors.As(err, &failed) && failed.Name == name+".UnknownDevice" {
 		return false, nil
 	}
 	var managed bool
 	if err == nil {
-		err = conn.Object(name, device).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, name+".Device", "Managed").Store(&managed)
+		err = conn.Object(name, device).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", dbus.FlagNoAutoStart, name+".Device", "Managed").Store(&managed)
 	}
 	if err != nil {
 		return false, fmt.Errorf("ask NetworkManager about %s: %w", link, err)

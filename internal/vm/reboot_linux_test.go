@@ -50,7 +50,7 @@ func TestReboots(t *testing.T) {
 
 			// The program that serves found the rules and the bridge as it wants them,
 			// and made what a boot leaves out.
-			s.run("timeout 60 sh -c 'until systemctl -q is-active sixhost.service; do sleep 1; done'")
+			s.run("timeout 300 sh -c 'until systemctl -q is-active sixhost.service; do sleep 1; done'")
 			if plan := s.run("fullhost plan"); !strings.Contains(plan, "Nothing to do") {
 				t.Errorf("after the boot the host is not as wanted:\n%s", plan)
 			}
@@ -127,7 +127,7 @@ func TestResetInConfirm(t *testing.T) {
 	n := 1 + rand.N(9)
 	t.Logf("reset when step %d has begun", n)
 	go s.m.Run(s.ctx, "fullhost confirm >"+log+" 2>&1")
-	s.run(fmt.Sprintf("timeout 60 sh -c \"until grep -q '^.%d/' %s; do :; done\"", n, log))
+	s.run(fmt.Sprintf("timeout 300 sh -c \"until grep -q '^.%d/' %s; do :; done\"", n, log))
 	s.begin = time.Now()
 	if err := s.m.Reset(s.ctx); err != nil {
 		t.Fatal(err)

@@ -32,7 +32,7 @@ type server struct {
 // start boots a server of a site.
 func start(t *testing.T, p parts, s site) *server {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // on a busy machine a boot takes three
 	t.Cleanup(cancel)
 	l, err := lab.New(ctx, lab.Config{Dir: t.TempDir(), Elsewhere: true})
 	if err != nil {
@@ -103,7 +103,7 @@ func (s *server) run(shell string) string {
 // booted waits for a boot and until the provider reaches the server.
 func (s *server) booted(what string) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.ctx, 4*time.Minute)
+	ctx, cancel := context.WithTimeout(s.ctx, 10*time.Minute)
 	defer cancel()
 	if err := s.m.WaitBoot(ctx); err != nil {
 		s.t.Fatalf("%s: %v", what, err)
