@@ -385,13 +385,15 @@ func (s *Server) sendDue(now time.Time) {
 			continue
 		}
 		if err := s.send(s.frames, allNodes()); err != nil {
-			s.sched.failed(now)
-			s.log.Warn("can't advertise", "err", err, "again", s.sched.next.Sub(now))
+			s.sched.failed(time.Now())
+			s.log.Warn("can't advertise", "err", err, "again", time.Until(s.sched.next))
 			// The reason is most likely a change that is still to be noticed.
 			s.recheck = now.Add(time.Second)
 			return
 		}
-		s.sched.sent(now)
+		// Not by the time when this began: on a busy machine that may be long ago,
+		// and the next one would follow too soon.
+		s.sched.sent(s.told)
 		s.count.multicast.Add(1)
 		if !s.isReady {
 			s.isReady = true

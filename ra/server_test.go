@@ -368,3 +368,36 @@ func TestRunTwice(t *testing.T) {
 		}
 	})
 }
+
+// slowEdge takes its time to send, as a busy machine does.
+type slowEdge struct{ *fakeEdge }
+
+func (e slowEdge) send(b []byte, to netip.Addr) error {
+	time.Sleep(200 * time.Millisecond)
+	return e.fakeEdge.send(b, to)
+}
+
+// RFC 4861, section 6.2.6, counts from when an advertisement was sent, not from
+// when that was begun.
+func TestRateLimitCountsFromTheSending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeEdge()
+		s := newServer(Config{Interface: "br0", SolicitedDelay: Zero}, slowEdge{f}, f, fixed(0))
+		done := make(chan error, 1)
+		go func() { done <- s.Run(t.Context()) }()
+		for range 200 {
+			f.solicit("::", 255)
+			time.Sleep(100 * time.Millisecond)
+		}
+		s.Handover()
+		<-done
+		all := f.sent()
+		for i := 1; i < len(all); i++ {
+			// What comes before the sending is the slow part: the next may begin
+			// three seconds after the one before was out.
+			if d := all[i].at.Sub(all[i-1].at); d < 3*time.Second+200*time.Millisecond {
+				t.Errorf("%s after the one before", d)
+			}
+		}
+	})
+}

@@ -31,19 +31,25 @@ const reloadSignal = syscall.SIGUSR1
 
 // reloader reads the file again when it is told to.
 type reloader struct {
-	host host
-	adv  *advertiser
-	log  *slog.Logger
+	host    host
+	adv     *advertiser
+	log     *slog.Logger
+	signals chan os.Signal
+}
+
+// newReloader takes the signal over at once: from then on it ends nothing.
+func newReloader(h host, adv *advertiser, log *slog.Logger) *reloader {
+	r := &reloader{h, adv, log, make(chan os.Signal, 1)}
+	signal.Notify(r.signals, reloadSignal)
+	return r
 }
 
 // Run waits for the signal until ctx ends.
 func (r *reloader) Run(ctx context.Context) error {
-	ch := make(chan os.Signal, 1)
-	signal.Notify(ch, reloadSignal)
-	defer signal.Stop(ch)
+	defer signal.Stop(r.signals)
 	for {
 		select {
-		case <-ch:
+		case <-r.signals:
 			if err := r.reload(ctx); err != nil {
 				r.log.Error("the file was read again and changes nothing", "error", err)
 				continue

@@ -182,7 +182,7 @@ func (h host) services(log *slog.Logger) (list []namedService, err error) {
 	if err := add("router advertisements", adv, err); err != nil {
 		return nil, err
 	}
-	if err := add("reloading", &reloader{h, adv, log}, nil); err != nil {
+	if err := add("reloading", newReloader(h, adv, log), nil); err != nil {
 		return nil, err
 	}
 	if h.config.Metrics.IsValid() {

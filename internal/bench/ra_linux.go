@@ -457,6 +457,11 @@ func (l *raLink) received() (uint64, error) {
 func (l *raLink) linkUp(ctx context.Context) (route, address time.Duration, err error) {
 	var told int
 	if err := l.guest.Do(func() (err error) {
+		// The client's own random delay, up to a second, would be most of the figure.
+		// What is left beside the sender's share is duplicate address detection.
+		if err := sysctl.Write("net/ipv6/conf/"+raGuestLink+"/router_solicitation_delay", "0"); err != nil {
+			return err
+		}
 		told, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 		if err != nil {
 			return fmt.Errorf("open route netlink: %w", err)
