@@ -34,10 +34,12 @@ type config struct {
 
 	SpanningTree treeConfig `yaml:"spanning_tree"`
 
-	NAT64   nat64Config   `yaml:"nat64"`
-	DNS     dnsConfig     `yaml:"dns"`
-	Guests  []guestConfig `yaml:"guests"`
-	Persist persistConfig `yaml:"persist"`
+	NAT64  nat64Config   `yaml:"nat64"`
+	DNS    dnsConfig     `yaml:"dns"`
+	Guests []guestConfig `yaml:"guests"`
+	// Expose are ports and addresses of the host's IPv4 that lead to guests.
+	Expose  []exposeConfig `yaml:"expose"`
+	Persist persistConfig  `yaml:"persist"`
 
 	// StateDir holds captured states while a change is open; default /run/sixhost.
 	StateDir string `yaml:"state_dir"`

@@ -39,6 +39,7 @@ type host struct {
 	address    netip.Addr   // the host's own in the prefix
 	ipv4       []netip.Addr // the host's public ones
 	guests     []hostGuest
+	exposed    []gateway.Expose
 }
 
 // hostGuest is a guest with what follows from its entry.
@@ -94,7 +95,10 @@ func newHost(ctx context.Context, c config) (host, error) {
 	if !h.address.IsValid() {
 		return host{}, &plan.Refusal{Subject: "address", Reason: fmt.Sprintf("%s has no address in %s to keep; set address to slaac, or to one", h.uplink, h.prefix)}
 	}
-	return h, h.addGuests()
+	if err := h.addGuests(); err != nil {
+		return host{}, err
+	}
+	return h, h.addExposed()
 }
 
 func (h *host) addGuests() error {
@@ -197,6 +201,7 @@ func (h host) gatewayConfig(log *slog.Logger) gateway.Config {
 		GuestLink: h.bridgeName,
 		Pool:      h.config.NAT64.Pool,
 		Pins:      h.config.NAT64.pins(),
+		Expose:    h.exposed,
 		Mappings:  filepath.Join(h.config.StateDir, "nat64.json"),
 		Logger:    log,
 	}
@@ -244,6 +249,9 @@ func (h host) proxyConfig(log *slog.Logger) (cfg proxy.Config, wanted bool) {
 		}
 	}
 	for _, a := range h.ipv4 {
+		if h.givenAway(a) && len(h.ipv4) > 1 {
+			continue
+		}
 		cfg.HTTP = append(cfg.HTTP, netip.AddrPortFrom(a, 80))
 		cfg.TLS = append(cfg.TLS, netip.AddrPortFrom(a, 443))
 	}
