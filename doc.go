@@ -39,7 +39,8 @@
 // Those that serve, by New and Run:
 //
 //   - ra advertises the router, name server and NAT64 prefix
-//   - nat64/gateway translates
+//   - nat64/gateway translates; nat64/gateway/gatewayprom shows its counters
+//     to Prometheus
 //   - nat64/dns64 resolves for the guests
 //   - proxy leads IPv4 clients to guests by name
 //

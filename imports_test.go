@@ -100,6 +100,8 @@ func TestImportsGoDownwards(t *testing.T) {
 		"persist":                {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
 
 		"plan/rollback/health": {},
+
+		"nat64/gateway/gatewayprom": {"plan", "slaac", "nat64", "nat64/siit", "nat64/gateway", "internal/nft", "internal/netns", "internal/sysctl"},
 	}
 	for pkg, may := range allowed {
 		t.Run(pkg, func(t *testing.T) {

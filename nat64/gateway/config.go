@@ -55,7 +55,8 @@ type Config struct {
 	Device string
 	// Pool are the private IPv4 addresses that stand for guests inside the
 	// host, between /8 and /29; default [DefaultPool]. It must not overlap
-	// anything the host has a route to.
+	// anything the host has a route to; [Config.WithFreePool] chooses one that
+	// doesn't.
 	Pool netip.Prefix
 	// Denied are IPv4 destinations that guests can't reach, besides
 	// nat64.NonGlobal, the pool and the host's own addresses.

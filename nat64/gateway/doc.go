@@ -25,7 +25,7 @@
 // Sources are guests only. Destinations that are no hosts of the public
 // Internet are refused with ICMPv6 "administratively prohibited", by the
 // translator and again by nftables: see [Config.Denied]. So are the host's own
-// IPv4 addresses. Nothing from outside reaches a guest but answers, and no
+// IPv4 addresses, and both inside ICMP errors too. Nothing from outside reaches a guest but answers, and no
 // packet with a pool address leaves the host.
 //
 // # Mappings

@@ -83,21 +83,39 @@ func (g *Gateway) restore() {
 	g.table.restore(all, func(m Mapping) bool { return g.config.Guests.Contains(m.Guest) && g.config.Pool.Contains(m.Pool) })
 }
 
-// keepMappings writes them down when they have changed.
+// keepMappings writes them down when they have changed: at once, and then once
+// a second at most.
 func (g *Gateway) keepMappings(ctx context.Context) {
 	file := g.config.mappingsFile()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-g.table.changed:
-		}
+	write := func() {
 		if file == "" {
-			continue
+			return
 		}
 		if err := writeMappings(file, g.table.keptMappings()); err != nil {
 			g.log.Warn("mappings are not kept over a restart", "error", err)
 		}
+	}
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			// What is not written yet.
+			select {
+			case <-g.table.changed:
+				write()
+			default:
+			}
+			return
+		case <-pause.C:
+		}
+		select {
+		case <-ctx.Done():
+			continue
+		case <-g.table.changed:
+			write()
+		}
+		pause.Reset(time.Second)
 	}
 }
 
@@ -242,9 +260,9 @@ func (g *Gateway) PerPort() map[string]int {
 	out := make(map[string]int)
 	known := 0
 	for o, s := range t.shares {
-		if s.mappings > 0 {
-			out[names[o]] += s.mappings
-			known += s.mappings
+		if n := len(s.own); n > 0 {
+			out[names[o]] += n
+			known += n
 		}
 	}
 	if rest := len(t.guests) - known; rest > 0 {

@@ -10,9 +10,9 @@ type Mapping struct {
 }
 
 // second is another translator on the same device, with a copy of the mappings
-// that it can't change: the table here decides. Its methods are called by one
-// goroutine at a time, with the table locked, so they must be quick and must
-// not call back into the table.
+// that it can't change: the table here decides. Its methods are called with the
+// table locked, so they must be quick and must not call back into the table;
+// mapped and unmapped by one goroutine at a time, the others by several.
 type second interface {
 	// mapped is told of a mapping before its first packet is translated, once
 	// for each that is there when the second translator is attached.

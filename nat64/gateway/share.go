@@ -1,5 +1,7 @@
 package gateway
 
+import "maps"
+
 // origin is where a guest's packets come in: the number of the bridge's port,
 // as the rules stamp it on them. 0 is unknown, as for guests that are not on a
 // bridge, or were there before a restart.
@@ -7,10 +9,12 @@ type origin uint16
 
 // share is what one origin has of the pool.
 type share struct {
-	mappings int
+	own map[*mapping]struct{}
 	// tokens are left of what may be made new, as of second.
 	tokens int
 	second int64
+	// evicted is when a mapping in use was last ended on this origin's account.
+	evicted int64
 }
 
 // Defaults of what one port may have, besides the addresses of Config.Known.
@@ -37,21 +41,30 @@ func (t *table) mayHaveMore(from origin) bool {
 		return false
 	}
 	s.tokens--
-	if t.quota == 0 || s.mappings < t.quota {
+	if t.quota == 0 || len(s.own) < t.quota {
 		return true
 	}
-	m := t.idlest(func(m *mapping) bool { return m.origin == from })
+	// Ending connections goes through the kernel's whole table.
+	if now-s.evicted < evictEvery {
+		return false
+	}
+	m := t.idlest(maps.Keys(s.own))
 	if m == nil || !t.idle(m) {
 		return false
 	}
+	s.evicted = now
 	t.end(m)
 	return true
 }
 
+// evictEvery is how many seconds lie between two mappings that are ended on one
+// origin's account.
+const evictEvery = 5
+
 func (t *table) share(o origin) *share {
 	s := t.shares[o]
 	if s == nil {
-		s = &share{tokens: newAtOnce, second: t.now.Load()}
+		s = &share{own: make(map[*mapping]struct{}), tokens: newAtOnce, second: t.now.Load()}
 		t.shares[o] = s
 	}
 	return s
@@ -60,33 +73,38 @@ func (t *table) share(o origin) *share {
 func (t *table) charge(m *mapping, to origin) {
 	m.origin = to
 	if to != 0 {
-		t.share(to).mappings++
+		t.share(to).own[m] = struct{}{}
 	}
 }
 
 func (t *table) uncharge(m *mapping) {
-	if s := t.shares[m.origin]; s != nil && m.origin != 0 {
-		s.mappings--
+	if s := t.shares[m.origin]; s != nil {
+		delete(s.own, m)
 	}
-	m.origin = 0
 }
 
-// greediest returns a mapping, used least lately, of the origin that has most,
-// if that is more than a fair share of the pool and the newcomer's is less;
-// else nil.
-func (t *table) greediest(newcomer origin) *mapping {
-	if newcomer == 0 || len(t.shares) < 2 {
+// giveWay returns a mapping of the origin that has most, the one used least
+// lately, if that origin has more than a fair share of the pool and the
+// newcomer less; else nil.
+func (t *table) giveWay(newcomer origin) *mapping {
+	if newcomer == 0 {
 		return nil
 	}
-	fair := int(t.slots) / len(t.shares)
-	var most origin
+	var most *share
+	holders := 1 // the newcomer
 	for o, s := range t.shares {
-		if most == 0 || s.mappings > t.shares[most].mappings || s.mappings == t.shares[most].mappings && o < most {
-			most = o
+		if o == newcomer || len(s.own) == 0 {
+			continue
+		}
+		holders++
+		if most == nil || len(s.own) > len(most.own) {
+			most = s
 		}
 	}
-	if most == newcomer || t.shares[most].mappings <= fair || t.share(newcomer).mappings >= fair {
+	s, now, fair := t.share(newcomer), t.now.Load(), int(t.slots)/holders
+	if most == nil || len(most.own) <= fair || len(s.own) >= fair || now-s.evicted < evictEvery {
 		return nil
 	}
-	return t.idlest(func(m *mapping) bool { return m.origin == most })
+	s.evicted = now
+	return t.idlest(maps.Keys(most.own))
 }

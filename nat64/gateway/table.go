@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"encoding/binary"
+	"iter"
+	"maps"
 	"math/bits"
 	"net/netip"
 	"sync"
@@ -43,7 +45,7 @@ type table struct {
 	second second // nil without one
 	guests map[netip.Addr]*mapping
 	owners map[uint32]*mapping // by slot
-	// searched is the second in which the idlest mapping was last looked for.
+	// searched is the second in which the idlest of all was last looked for.
 	searched int64
 	shares   map[origin]*share
 	quota    int // mappings of one origin; 0 for no limit
@@ -197,24 +199,32 @@ func (t *table) place(guest netip.Addr, from origin) (uint32, bool) {
 			}
 		}
 	}
-	// The search goes through the whole table, and ending connections through
-	// the kernel's: once a second, or a guest that invents addresses could keep
-	// everybody waiting.
-	now := t.now.Load()
-	if t.searched == now {
-		return 0, false
+	m := t.giveWay(from)
+	if m == nil {
+		m = t.anyIdle()
 	}
-	t.searched = now
-	m := t.idlest(func(*mapping) bool { return true })
-	if m == nil || !t.idle(m) {
-		// Nothing is idle. Whoever has more than a fair share gives way to one
-		// who has less.
-		if m = t.greediest(from); m == nil {
-			return 0, false
-		}
+	if m == nil {
+		return 0, false
 	}
 	t.end(m)
 	return t.slot(m.Pool), true
+}
+
+// anyIdle returns the mapping that is idle for longest; nil if none is. The
+// search goes through the whole table, and ending connections through the
+// kernel's: once a second, or a guest that invents addresses could keep
+// everybody waiting.
+func (t *table) anyIdle() *mapping {
+	now := t.now.Load()
+	if t.searched == now {
+		return nil
+	}
+	t.searched = now
+	m := t.idlest(maps.Values(t.owners))
+	if m == nil || !t.idle(m) {
+		return nil
+	}
+	return m
 }
 
 // idle reports whether a mapping may be given away.
@@ -222,14 +232,14 @@ func (t *table) idle(m *mapping) bool {
 	return t.now.Load()-m.last.Load() >= int64(reuseAfter/time.Second)
 }
 
-// idlest returns the mapping that was used least lately of those that may go
-// and match; nil if there is none. Those that look idle are asked for at the
-// second translator, a few of them.
-func (t *table) idlest(match func(*mapping) bool) *mapping {
-	for range 64 {
+// idlest returns the mapping that was used least lately of those that may go;
+// nil if there is none. Those that look idle are asked for at the second
+// translator, a few of them.
+func (t *table) idlest(all iter.Seq[*mapping]) *mapping {
+	for range 8 {
 		var oldest *mapping
-		for _, m := range t.owners {
-			if !m.pinned && match(m) && (oldest == nil || m.last.Load() < oldest.last.Load()) {
+		for m := range all {
+			if !m.pinned && (oldest == nil || m.last.Load() < oldest.last.Load()) {
 				oldest = m
 			}
 		}

@@ -247,6 +247,12 @@ func checksumGood(b []byte) bool {
 	default:
 		return true
 	}
+	if proto == 17 && len(upper) >= 8 {
+		// What follows behind UDP's own length is not of the datagram (RFC 768).
+		if n := int(binary.BigEndian.Uint16(upper[4:])); n >= 8 && n <= len(upper) {
+			upper = upper[:n]
+		}
+	}
 	if at := naiveChecksumAt(proto); proto == 17 && len(upper) >= at+2 && upper[at] == 0 && upper[at+1] == 0 {
 		return b[0]>>4 == 4
 	}
