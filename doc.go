@@ -39,7 +39,8 @@
 // Those that serve, by New and Run:
 //
 //   - ra advertises the router, name server and NAT64 prefix
-//   - nat64/gateway translates; nat64/gateway/gatewayprom shows its counters
+//   - nat64/gateway translates, and nat64/gateway/fastpath in the kernel what
+//     needs no judgement; nat64/gateway/gatewayprom shows its counters
 //     to Prometheus
 //   - nat64/dns64 resolves for the guests
 //   - proxy leads IPv4 clients to guests by name
