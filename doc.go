@@ -44,7 +44,8 @@
 //
 //   - ra advertises the router, name server and NAT64 prefix, and ra/raprom
 //     exports its counters
-//   - nat64/gateway translates; nat64/gateway/gatewayprom shows its counters
+//   - nat64/gateway translates, and nat64/gateway/fastpath in the kernel what
+//     needs no judgement; nat64/gateway/gatewayprom shows its counters
 //     to Prometheus
 //   - nat64/dns64 resolves for the guests
 //   - proxy leads IPv4 clients to guests by name

@@ -105,7 +105,7 @@ func TestImportsGoDownwards(t *testing.T) {
 
 		"plan/rollback/health": {},
 
-		"nat64/gateway/gatewayprom": {"plan", "slaac", "nat64", "nat64/siit", "nat64/gateway", "internal/nft", "internal/netns", "internal/sysctl"},
+		"nat64/gateway/gatewayprom": {"plan", "slaac", "nat64", "nat64/siit", "nat64/gateway/fastpath", "nat64/gateway", "internal/nft", "internal/netns", "internal/sysctl"},
 	}
 	for pkg, may := range allowed {
 		t.Run(pkg, func(t *testing.T) {

@@ -45,12 +45,14 @@ type config struct {
 	// (default) or drop.
 	UnlistedGuests unlisted `yaml:"unlisted_guests"`
 
-	NAT64   nat64Config   `yaml:"nat64"`
-	DNS     dnsConfig     `yaml:"dns"`
-	RA      raFile        `yaml:"ra"`
-	Guests  []guestConfig `yaml:"guests"`
-	Persist persistConfig `yaml:"persist"`
-	Libvirt libvirtConfig `yaml:"libvirt"`
+	NAT64  nat64Config   `yaml:"nat64"`
+	DNS    dnsConfig     `yaml:"dns"`
+	RA     raFile        `yaml:"ra"`
+	Guests []guestConfig `yaml:"guests"`
+	// Expose are ports and addresses of the host's IPv4 that lead to guests.
+	Expose  []exposeConfig `yaml:"expose"`
+	Persist persistConfig  `yaml:"persist"`
+	Libvirt libvirtConfig  `yaml:"libvirt"`
 
 	// StateDir holds captured states while a change is open; default /run/sixhost.
 	StateDir string `yaml:"state_dir"`

@@ -41,6 +41,7 @@ type host struct {
 	ipv4       []netip.Addr // the host's public ones
 	guests     []hostGuest
 	edge       edgeInput
+	exposed    []gateway.Expose
 }
 
 // hostGuest is a guest with what follows from its entry.
@@ -96,6 +97,9 @@ func newHost(ctx context.Context, c config) (host, error) {
 		return host{}, &plan.Refusal{Subject: "address", Reason: fmt.Sprintf("%s has no address in %s to keep; set address to slaac, or to one", h.uplink, h.prefix)}
 	}
 	if err := h.addGuests(); err != nil {
+		return host{}, err
+	}
+	if err := h.addExposed(); err != nil {
 		return host{}, err
 	}
 	return h, h.readEdge(ctx)
@@ -200,6 +204,7 @@ func (h host) gatewayConfig(log *slog.Logger) gateway.Config {
 		Pool:      h.config.NAT64.Pool,
 		Routed:    h.routedGuests(),
 		Pins:      h.config.NAT64.pins(),
+		Expose:    h.exposed,
 		Mappings:  filepath.Join(h.config.StateDir, "nat64.json"),
 		Logger:    log,
 	}
@@ -248,6 +253,9 @@ func (h host) proxyConfig(log *slog.Logger) (cfg proxy.Config, wanted bool) {
 		}
 	}
 	for _, a := range h.ipv4 {
+		if h.givenAway(a) && len(h.ipv4) > 1 {
+			continue
+		}
 		cfg.HTTP = append(cfg.HTTP, netip.AddrPortFrom(a, 80))
 		cfg.TLS = append(cfg.TLS, netip.AddrPortFrom(a, 443))
 	}

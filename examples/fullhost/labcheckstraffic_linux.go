@@ -187,5 +187,13 @@ func (r *labRun) frontDoorChecks() []labCheck {
 				return same(ctx, client, "https://"+g.Name()+"."+zone()+lab.PathLarge, g.Name(), lab.PathLarge, probe.FetchOptions{Resolver: dns, Roots: roots})
 			})
 		}},
+		{"an IPv4 client fetches from a guest by an exposed port", func(ctx context.Context) (bool, string) {
+			name := guestName(0)
+			url := fmt.Sprintf("http://%s:%d%s", lab.ServerIPv4().Addr(), labExposed, lab.PathLarge)
+			if err := same(ctx, client, url, name, lab.PathLarge, probe.FetchOptions{}); err != nil {
+				return false, err.Error()
+			}
+			return true, fmt.Sprintf("%s, %d bytes the same, without the front door", url, len(lab.Page(name, lab.PathLarge)))
+		}},
 	}
 }

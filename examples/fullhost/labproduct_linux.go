@@ -31,6 +31,9 @@ type productRecipe struct {
 	serve *lab.Program
 }
 
+// labExposed is the port of the server's that leads to its first guest.
+const labExposed = 8080
+
 // newProductRecipe writes the server's host.yaml.
 func newProductRecipe(l *lab.Lab, out *progress, guests int) (*productRecipe, error) {
 	dir := filepath.Join(lab.RunDir, "server")
@@ -55,6 +58,7 @@ func newProductRecipe(l *lab.Lab, out *progress, guests int) (*productRecipe, er
 	for i := range guests {
 		fmt.Fprintf(&b, "- name: %s\n  serve: [%s.%s]\n", guestName(i), guestName(i), zone())
 	}
+	fmt.Fprintf(&b, "expose:\n- {guest: %s, protocol: tcp, port: %d, guest_port: 80}\n", guestName(0), labExposed)
 	if err := os.WriteFile(p.config, []byte(b.String()), 0o644); err != nil {
 		return nil, fmt.Errorf("write the server's host.yaml: %w", err)
 	}

@@ -20,12 +20,40 @@
 // device are lost; sessions survive a restart, because a guest's pool address
 // follows from its own and the kernel keeps the connections' state.
 //
+// # The fast path
+//
+// With [Config.Pins] a plan also attaches two BPF programs (package fastpath):
+// one where packets come in from the guests' link, one where the host routes IPv4
+// into the device. They translate TCP, UDP and ICMP echo of guests that have a
+// mapping, super-packets as one, and leave the rest to the process that reads
+// the device, the first packet of a guest included:
+//
+//	guest --IPv6--> guests' link [to4] --IPv4, in by nat64--> routing, masquerade --> Internet
+//	Internet --IPv4--> routing [to6] --IPv6--> guest, as a neighbour on its link
+//
+// The IPv4 half of the way is the same as on the portable path: conntrack, the
+// masquerade and the host's own forward rules see these packets between the
+// device and the uplink. The IPv6 half is saved: rules about IPv6 from the guests'
+// link to the device, and routes to single guests (with an MTU, or by way of
+// another guest), are for the portable path only. The programs and their maps
+// are pinned, so flows of known guests go on without any process; [New] adopts
+// their mappings, and a plan changes the programs without a gap. Where a host
+// can't have BPF the same plan comes out without them, and
+// [Stats].FastPathError, which matches [ErrNoFastPath], says why.
+//
+// # From outside to a guest
+//
+// [Config.Expose] leads a port of the host's, or a whole address, to a guest:
+// nftables replaces the destination by the guest's pool address, and translation
+// does the rest, by either path.
+//
 // # Who may reach what
 //
 // Sources are guests only. Destinations that are no hosts of the public
 // Internet are refused with ICMPv6 "administratively prohibited", by the
 // translator and again by nftables: see [Config.Denied]. So are the host's own
-// IPv4 addresses, and both inside ICMP errors too. Nothing from outside reaches a guest but answers, and no
+// IPv4 addresses, and both inside ICMP errors too. Nothing from outside reaches a guest but answers and
+// what is exposed, and no
 // packet with a pool address leaves the host.
 //
 // # Mappings

@@ -325,7 +325,6 @@ func TestKilledAndUpgraded(t *testing.T) {
 	}
 	kill()
 	n.fastAttached(t)
-	// The first datagram may have met an address that wasn't resolved yet.
 	if lost, sent := u.lost(); lost != 0 {
 		t.Errorf("%d of %d datagrams were lost", lost, sent)
 	}

@@ -128,6 +128,27 @@ func TestErrorSources(t *testing.T) {
 	}
 }
 
+// What guests must not reach can't be named inside ICMP errors either, the
+// host's own IPv4 address included.
+func TestRefusedInsideErrors(t *testing.T) {
+	q := newTestQueue(&tape{}, sampleConfig())
+	own := []netip.Addr{netip.MustParseAddr("203.0.114.77")}
+	q.m.own4.Store(&own)
+	for _, a := range []string{"203.0.114.77", "10.1.1.1", "127.0.0.1", "10.64.9.9", "192.0.2.1"} {
+		v4 := netip.MustParseAddr(a)
+		for _, role := range []siit.Role{siit.Destination, siit.InnerSource} {
+			if _, r := q.m.To4(q.m.prefix.Embed(v4), role); r != siit.Denied {
+				t.Errorf("%s as %s: %v", a, role, r)
+			}
+		}
+		for _, role := range []siit.Role{siit.Source, siit.InnerDestination} {
+			if _, r := q.m.To6(v4, role); r != siit.NotMapped {
+				t.Errorf("%s as %s: %v", a, role, r)
+			}
+		}
+	}
+}
+
 func TestQueueAllocs(t *testing.T) {
 	q := newTestQueue(discard{}, sampleConfig())
 	for name, p := range map[string][]byte{
