@@ -4,8 +4,11 @@ import (
 	"context"
 	"net/netip"
 	"os"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sixhost/sixhost/internal/natcases"
 	"github.com/sixhost/sixhost/internal/nstest"
@@ -50,6 +53,22 @@ func serveSite(t *testing.T, s *natcases.Site, cfg Config) *Gateway {
 	return g
 }
 
+// segmentsUDP reports whether this kernel gives a device UDP of many segments.
+func segmentsUDP(t *testing.T, s *natcases.Site) (ok bool) {
+	t.Helper()
+	nstest.Do(t, s.Host, func() error {
+		fd, err := openTun("probe0")
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		ok = unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, takesPartial|takesTCP4|takesTCP6|takesSegments) == nil
+		return nil
+	})
+	t.Logf("UDP of many segments: %v", ok)
+	return ok
+}
+
 // Every case by the portable path.
 func TestCases(t *testing.T) {
 	s := natcases.NewSite(t)
@@ -57,13 +76,25 @@ func TestCases(t *testing.T) {
 		s.FileSize = 1 << 30
 	}
 	g := serveSite(t, s, Config{Queues: 2})
+	udp := segmentsUDP(t, s)
 	for _, c := range natcases.Cases() {
 		t.Run(c.Name, func(t *testing.T) {
-			began := time.Now()
+			began, before := time.Now(), g.Stats()
 			if err := c.Run(s); err != nil {
 				t.Error(err)
 			}
-			t.Logf("%v", time.Since(began))
+			took, now := time.Since(began), g.Stats()
+			to4, to6 := now.To4.Packets-before.To4.Packets, now.To6.Packets-before.To6.Packets
+			t.Logf("%v, %d packets to IPv4, %d to IPv6", took, to4, to6)
+			// Packets of many segments stay one: of 1,500 octets these would be
+			// ten times as many.
+			most := map[string]uint64{"a file both ways": uint64(s.FileSize) / 4000}[c.Name]
+			if udp && strings.HasPrefix(c.Name, "UDP segments") {
+				most = 20
+			}
+			if most > 0 && (to4 > most || to6 > most) {
+				t.Errorf("%d packets to IPv4 and %d to IPv6, want %d at most", to4, to6, most)
+			}
 		})
 	}
 	if st := g.Stats(); st.Failed != 0 || st.Unknown != 0 || st.Fragments != 0 {
