@@ -24,7 +24,12 @@ type edgeKeeper struct {
 
 	mu      sync.Mutex
 	repairs repairs
+	// stale is set after a change until it is known what is wanted now.
+	stale bool
 }
+
+// staleLook is the time between two tries to know it.
+const staleLook = time.Second
 
 func newEdgeKeeper(h host, path string, log *slog.Logger, answers *macrewrite.Answerer) (*edgeKeeper, error) {
 	k := &edgeKeeper{keeper: &keeper{host: h, path: path, log: log}, answers: answers}
@@ -109,9 +114,16 @@ func (k *edgeKeeper) handle(ctx context.Context, d macrewrite.Drift) (time.Durat
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if waited {
-		k.derive(ctx)
-		return repairFloor, nil
+	if k.stale = k.stale || waited; k.stale {
+		switch {
+		case k.derive(ctx):
+			k.stale = false
+			return repairFloor, nil
+		case len(d.Steps) == 0 && d.Err == nil:
+			k.stale = false // it was taken back
+			return 0, nil
+		}
+		return staleLook, nil
 	}
 	k.keeper.trouble("the edge's rules can't be read", d.Err)
 	if d.Err != nil {
@@ -147,19 +159,19 @@ func (k *edgeKeeper) handle(ctx context.Context, d macrewrite.Drift) (time.Durat
 	return again, nil
 }
 
-// derive takes over what a change has left. Where it concerns services, run ends
-// anyway.
-func (k *edgeKeeper) derive(ctx context.Context) {
+// derive takes over what a change has left, and reports whether it could. The
+// file may be about a change that is still to come, and where services are to be
+// others, run ends.
+func (k *edgeKeeper) derive(ctx context.Context) bool {
 	c, err := loadConfig(k.keeper.path)
-	if err == nil {
-		var ch change
-		if ch, err = prepare(ctx, c); err == nil {
-			k.keeper.host = ch.host
-		}
-	}
-	k.keeper.trouble("what the edge's rules are to be after the change is not known", err)
 	if err != nil {
-		return
+		return false
 	}
+	ch, err := prepare(ctx, c)
+	if err != nil || ch.ready("run") != nil || !sameServices(k.keeper.host, ch.host) {
+		return false
+	}
+	k.keeper.host = ch.host
 	k.want()
+	return true
 }
