@@ -83,13 +83,13 @@ func TestLightPackagesStayLight(t *testing.T) {
 // is listed here.
 func TestImportsGoDownwards(t *testing.T) {
 	allowed := map[string][]string{
-		"slaac":           {},
-		"plan":            {},
-		"plan/rollback":   {"plan"},
-		"bridge":          {"plan", "slaac", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
-		"bridge/handover": {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
-		"macrewrite":      {"plan", "slaac", "internal/netns", "internal/nft"},
-		"ra":              {"slaac", "internal/netns"},
+		"slaac":            {},
+		"plan":             {},
+		"plan/rollback":    {"plan"},
+		"bridge":           {"plan", "slaac", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
+		"bridge/handover":  {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
+		"macrewrite":       {"plan", "slaac", "internal/netns", "internal/nft"},
+		"ra":               {"slaac", "internal/netns"},
 		"macrewrite/proof": {"slaac", "plan", "internal/netns", "internal/nft"},
 		"nat64":            {},
 		"nat64/siit":       {"nat64"},

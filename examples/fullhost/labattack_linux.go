@@ -297,7 +297,7 @@ func (a *attackRun) side(ctx context.Context, n *lab.Node, link, from string, at
 		if from == "provider" && attack.MayPass {
 			// The host answers, and sends back where it came from, what a segment's
 			// host has made up, MACs and addresses included.
-			for _, k := range []wire.Kind{wire.ForeignDestination, wire.ForeignInside, wire.GuestSolicited} {
+			for _, k := range []wire.Kind{wire.ForeignDestination, wire.ForeignInside, wire.GuestSolicited, wire.Opaque} {
 				delete(res.Offences, k.String())
 			}
 		}
