@@ -30,7 +30,9 @@
 //   - bridge moves the NIC's identity and addresses onto br0
 //   - bridge/handover takes the NIC off the network manager that runs, and
 //     hands that the new files
-//   - macrewrite installs the edge's rules
+//   - macrewrite installs the edge's rules, and answers for the guests where
+//     the provider asks for each address
+//   - macrewrite/proof counts what leaves by the uplink, last of all
 //   - nat64/gateway makes the NAT64 device, its routes and its masquerade
 //   - persist writes the files of the next boot
 //   - plan/rollback takes a change back unless it is confirmed, and

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,6 +80,50 @@ func TestEdge(t *testing.T) {
 // default; CI_TIER=full takes all.
 const elementsTried = 40
 
+// mutant is a table without one rule or element, in each scenario that has it.
+type mutant struct {
+	what string
+	in   []int // scenarios
+	cut  []func(*nft.Table)
+}
+
+// mutants lists them.
+func mutants(t *testing.T, list []scenario) []mutant {
+	var out []mutant
+	at := map[string]int{}
+	add := func(what string, scenario int, cut func(*nft.Table)) {
+		i, there := at[what]
+		if !there {
+			i = len(out)
+			at[what] = i
+			out = append(out, mutant{what: what})
+		}
+		out[i].in, out[i].cut = append(out[i].in, scenario), append(out[i].cut, cut)
+	}
+	for n, s := range list {
+		want := s.state(t)
+		for ci, c := range want.Table.Chains {
+			seen := map[string]int{}
+			for ri, r := range c.Rules {
+				one := nft.Table{Family: nft.Bridge, Name: "t", Chains: []nft.Chain{{Name: c.Name, Rules: []nft.Rule{r}}}}
+				text := one.String()
+				seen[text]++
+				add(fmt.Sprintf("rule of %s, number %d of its kind: %s", c.Name, seen[text], text), n, func(tb *nft.Table) {
+					tb.Chains[ci].Rules = slices.Delete(tb.Chains[ci].Rules, ri, ri+1)
+				})
+			}
+		}
+		for si, set := range want.Table.Sets {
+			for ei, e := range set.Elements {
+				add(elementOf(e, set), n, func(tb *nft.Table) {
+					tb.Sets[si].Elements = slices.Delete(tb.Sets[si].Elements, ei, ei+1)
+				})
+			}
+		}
+	}
+	return out
+}
+
 // TestEveryRuleMatters takes each rule, and elements of the sets, out of the
 // table, and wants some check to notice.
 func TestEveryRuleMatters(t *testing.T) {
@@ -89,91 +134,76 @@ func TestEveryRuleMatters(t *testing.T) {
 		}
 	}
 	t.Logf("MUTATION_SEED=%d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	chosen := map[string]bool{}
-	n := newNetwork(t, true, State{})
-	n.up(t)
-	pr := newProber(t, n)
-	noticed := map[string]bool{} // what was taken out
-	missed := map[string]bool{}
-	tried := 0
+	// Putting a table in place is waiting, for the most part: several networks at
+	// a time take no longer than one.
+	const networks = 4
+	var n [networks]*network
+	for i := range n {
+		n[i] = newNetwork(t, true, State{})
+		n[i].up(t)
+	}
+	list := mutants(t, scenarios(n[0]))
 	if os.Getenv("CI_TIER") != "full" {
-		var list []string
-		for _, s := range scenarios(n) {
-			for _, set := range s.state(t).Table.Sets {
-				for _, e := range set.Elements {
-					list = append(list, elementOf(e, set))
-				}
-			}
-		}
-		slices.Sort(list)
-		list = slices.Compact(list)
-		random.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-		for _, e := range list[:elementsTried] {
-			chosen[e] = true
-		}
+		random := rand.New(rand.NewPCG(seed, 0))
+		rules := slices.DeleteFunc(slices.Clone(list), func(m mutant) bool { return !strings.HasPrefix(m.what, "rule ") })
+		elements := slices.DeleteFunc(list, func(m mutant) bool { return strings.HasPrefix(m.what, "rule ") })
+		random.Shuffle(len(elements), func(i, j int) { elements[i], elements[j] = elements[j], elements[i] })
+		list = append(rules, elements[:elementsTried]...)
 	}
-	for _, s := range scenarios(n) {
-		want := s.state(t)
-		all := s.checks(n)
-		mutant := func(what string, cut func(*nft.Table)) {
-			if noticed[what] {
-				return
+	work := make(chan mutant, len(list))
+	for _, m := range list {
+		work <- m
+	}
+	close(work)
+	t.Logf("%d mutants", len(list))
+	for i := range networks {
+		t.Run(fmt.Sprint("network ", i), func(t *testing.T) {
+			t.Parallel()
+			tryMutants(t, n[i], work)
+		})
+	}
+}
+
+// tryMutants tries one after the other in one network.
+func tryMutants(t *testing.T, n *network, work <-chan mutant) {
+	pr := newProber(t, n)
+	list := scenarios(n)
+	var text [][]byte
+	var checks [][]check
+	for _, s := range list {
+		b, err := json.Marshal(s.state(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, checks = append(text, b), append(checks, s.checks(n))
+	}
+	for m := range work {
+		noticed := false
+		for i, in := range m.in {
+			var s State
+			if err := json.Unmarshal(text[in], &s); err != nil {
+				t.Fatal(err)
 			}
-			tried++
-			var m State
-			b, err := json.Marshal(want)
+			m.cut[i](s.Table)
+			if err := n.apply(s); err != nil {
+				t.Fatal(err)
+			}
+			wrong, err := pr.run(checks[in])
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := json.Unmarshal(b, &m); err != nil {
-				t.Fatal(err)
-			}
-			cut(m.Table)
-			if err := n.apply(m); err != nil {
-				t.Fatal(err)
-			}
-			wrong, err := pr.run(all)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(wrong) == 0 {
-				missed[what] = true
-				return
-			}
-			noticed[what] = true
-			if os.Getenv("VERBOSE_MUTANTS") != "" {
-				t.Logf("%s without %s: %s", s.name, what, sentence(wrong))
-			}
-		}
-		for ci, c := range want.Table.Chains {
-			seen := map[string]int{}
-			for ri, r := range c.Rules {
-				one := nft.Table{Family: nft.Bridge, Name: "t", Chains: []nft.Chain{{Name: c.Name, Rules: []nft.Rule{r}}}}
-				text := one.String()
-				seen[text]++
-				mutant(fmt.Sprintf("rule of %s, number %d of its kind: %s", c.Name, seen[text], text), func(tb *nft.Table) {
-					tb.Chains[ci].Rules = slices.Delete(tb.Chains[ci].Rules, ri, ri+1)
-				})
-			}
-		}
-		for si, set := range want.Table.Sets {
-			for ei, e := range set.Elements {
-				if len(chosen) > 0 && !chosen[elementOf(e, set)] {
-					continue
+			if len(wrong) > 0 {
+				noticed = true
+				if os.Getenv("VERBOSE_MUTANTS") != "" {
+					t.Logf("%s without %s: %s", list[in].name, m.what, sentence(wrong))
 				}
-				mutant(elementOf(e, set), func(tb *nft.Table) {
-					tb.Sets[si].Elements = slices.Delete(tb.Sets[si].Elements, ei, ei+1)
-				})
+				break
 			}
 		}
-	}
-	for what := range missed {
-		if !noticed[what] {
-			t.Errorf("nothing notices the lack of %s", what)
+		if !noticed {
+			t.Errorf("nothing notices the lack of %s", m.what)
 		}
 	}
-	t.Logf("%d mutants, %d rules and elements noticed", tried, len(noticed))
 }
 
 func elementOf(e string, s nft.Set) string { return e + " in set " + s.Name }

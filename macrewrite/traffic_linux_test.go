@@ -20,9 +20,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sixhost/sixhost/internal/ifaddr"
-	"github.com/sixhost/sixhost/internal/nft"
 	"github.com/sixhost/sixhost/internal/nstest"
 	"github.com/sixhost/sixhost/internal/sysctl"
+	"github.com/sixhost/sixhost/plan"
 	"github.com/sixhost/sixhost/slaac"
 )
 
@@ -335,9 +335,9 @@ func TestTrafficWithoutRules(t *testing.T) {
 	}
 }
 
-// TestReplaceUnderTraffic puts the table in place again and again while pings
-// cross the edge and a guest sends broadcasts against it: no ping is lost and
-// no broadcast gets through.
+// TestReplaceUnderTraffic changes guests and tables again and again while pings
+// cross the edge and a guest sends against it: no ping is lost and nothing gets
+// through.
 func TestReplaceUnderTraffic(t *testing.T) {
 	n := newNetwork(t, false, must(t, sample()))
 	j := newJudge(t, n)
@@ -366,31 +366,46 @@ func TestReplaceUnderTraffic(t *testing.T) {
 	var wg sync.WaitGroup
 	replaced, sent := 0, 0
 	wg.Go(func() {
-		other := sample()
-		other.Host = other.Host[1:]
-		states := []State{must(t, sample()), must(t, other)}
+		// Guests come and go, which changes elements, and the host's addresses
+		// change, which changes the table.
+		some, more, other := sample(), sample(), sample()
+		some.Guests, more.Guests = guestsOf(n)[:1], guestsOf(n)
+		other.Guests, other.Host = some.Guests, other.Host[1:]
+		states := []State{must(t, some), must(t, more), must(t, some), must(t, other)}
+		from := must(t, sample())
 		for ; ; replaced++ {
 			select {
 			case <-done:
 				return
 			default:
 			}
-			if err := n.ns[host].Do(func() error { return nft.Replace(context.Background(), states[replaced%2].Table) }); err != nil {
+			to := states[replaced%len(states)]
+			p, err := Plan(from, to)
+			if err == nil {
+				err = n.ns[host].Do(func() error { return p.Run(context.Background(), plan.Apply, nil) })
+			}
+			if err != nil {
 				t.Error(err)
 				return
 			}
+			from = to
 		}
 	})
-	fd := n.socket(t, guest2)
+	fd, hears := n.socket(t, guest2), n.socket(t, guest1)
 	wg.Go(func() {
-		b := eth(slaac.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, n.mac[guest2], 0x88b5, blank(50))
+		// One may go to the other guest but not to the provider, the other nowhere.
+		ll, all := slaac.LinkLocal(n.mac[guest2]), ip("ff02::1")
+		mine := [][]byte{
+			eth(slaac.MAC{0x33, 0x33, 0, 0, 0, 0x16}, n.mac[guest2], v6, icmp(ll, ip("ff02::16"), 143)),
+			eth(slaac.MAC{0x33, 0x33, 0, 0, 0, 1}, n.mac[guest2], v6, icmp(ll, all, 134)),
+		}
 		for ; ; sent++ {
 			select {
 			case <-done:
 				return
 			default:
 			}
-			unix.Send(fd, b, 0)
+			unix.Send(fd, mine[sent%2], 0)
 			if sent%64 == 63 {
 				time.Sleep(time.Millisecond)
 			}
@@ -400,6 +415,27 @@ func TestReplaceUnderTraffic(t *testing.T) {
 	got := n.ping(t, guest1, "2001:db8:2::9", pings, "0.002")
 	close(done)
 	wg.Wait()
+	reports := 0
+	buf := make([]byte, 2048)
+	for {
+		k, _, err := unix.Recvfrom(hears, buf, 0)
+		if err == unix.EAGAIN {
+			break
+		}
+		if err != nil && err != unix.EINTR {
+			t.Fatal(err)
+		}
+		if p, ok := parsePacket(buf[:k]); ok && p.srcMAC == n.mac[guest2] {
+			if p.icmp[0] == 134 {
+				t.Error("a guest's router advertisement came through")
+				break
+			}
+			reports++
+		}
+	}
+	if reports == 0 {
+		t.Error("the other guest heard nothing; the test lost its sense")
+	}
 	frames, findings := j.sentence()
 	t.Logf("%d of %d pings answered, %d tables, %d broadcasts against the edge, %d frames at the provider", got, pings, replaced, sent, frames)
 	if got != pings {
