@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -257,6 +258,9 @@ func (a *attackRun) side(ctx context.Context, n *lab.Node, link, from string, at
 	defer s.Close()
 	var rows []attackRow
 	for _, attack := range attacks {
+		if !strings.Contains(attack.Name, a.run.options.attacks) {
+			continue
+		}
 		if err := a.heal(ctx); err != nil {
 			return nil, err
 		}
