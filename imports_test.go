@@ -124,10 +124,12 @@ func TestImportsGoDownwards(t *testing.T) {
 // but for what only sets a stage.
 func TestJudgeSharesNoCode(t *testing.T) {
 	stage := []string{"internal/ifaddr", "internal/netns", "internal/sysctl"}
-	for _, d := range deps(t, ".", module+"/internal/lab") {
-		own, ok := strings.CutPrefix(d, module+"/")
-		if ok && !strings.HasPrefix(own, "internal/lab") && !slices.Contains(stage, own) {
-			t.Errorf("internal/lab imports %s", own)
+	for _, pkg := range []string{"internal/lab", "internal/lab/hostile"} {
+		for _, d := range deps(t, ".", module+"/"+pkg) {
+			own, ok := strings.CutPrefix(d, module+"/")
+			if ok && !strings.HasPrefix(own, "internal/lab") && !slices.Contains(stage, own) {
+				t.Errorf("%s imports %s", pkg, own)
+			}
 		}
 	}
 }

@@ -119,3 +119,15 @@ func (h host) edgeGuests() []macrewrite.Guest {
 
 // edgeAfter is the edge's wanted state once all is confirmed.
 func (h host) edgeAfter() (macrewrite.State, error) { return h.edgeConfig(h.wanted.Addrs).State() }
+
+// answerConfig is the edge with the guests that are there at the moment: an
+// on-link provider gets answers for them alone.
+func (h host) answerConfig() (macrewrite.Config, error) {
+	c := h.edgeConfig(h.wanted.Addrs)
+	ports, err := presentPorts(h.bridgeName)
+	if err != nil {
+		return c, err
+	}
+	c.Guests = slices.DeleteFunc(c.Guests, func(g macrewrite.Guest) bool { return !ports[g.Port] })
+	return c, nil
+}

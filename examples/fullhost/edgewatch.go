@@ -61,6 +61,11 @@ func (k *edgeKeeper) Run(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	// Whatever came or went before that.
+	select {
+	case changed <- struct{}{}:
+	default:
+	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -100,7 +105,12 @@ func (k *edgeKeeper) want() {
 	}
 	k.watcher.Want(wanted)
 	if k.answers != nil {
-		k.answers.Guests(k.keeper.host.edgeConfig(k.keeper.host.wanted.Addrs))
+		present, err := k.keeper.host.answerConfig()
+		if err != nil {
+			k.keeper.log.Warn("guests that came or went are not known to the segment", "error", err)
+			return
+		}
+		k.answers.Guests(present)
 	}
 }
 

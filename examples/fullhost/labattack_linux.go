@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -257,6 +258,9 @@ func (a *attackRun) side(ctx context.Context, n *lab.Node, link, from string, at
 	defer s.Close()
 	var rows []attackRow
 	for _, attack := range attacks {
+		if !strings.Contains(attack.Name, a.run.options.attacks) {
+			continue
+		}
 		if err := a.heal(ctx); err != nil {
 			return nil, err
 		}
@@ -297,7 +301,7 @@ func (a *attackRun) side(ctx context.Context, n *lab.Node, link, from string, at
 		if from == "provider" && attack.MayPass {
 			// The host answers, and sends back where it came from, what a segment's
 			// host has made up, MACs and addresses included.
-			for _, k := range []wire.Kind{wire.ForeignDestination, wire.ForeignInside, wire.GuestSolicited} {
+			for _, k := range []wire.Kind{wire.ForeignDestination, wire.ForeignInside, wire.GuestSolicited, wire.Opaque} {
 				delete(res.Offences, k.String())
 			}
 		}

@@ -31,6 +31,7 @@ func (r *labRun) checks(ctx context.Context) table {
 		r.trafficChecks(),
 		r.refusalChecks(),
 		r.frontDoorChecks(),
+		r.segmentChecks(),
 	}
 	all := slices.Concat(groups...)
 	results := make([]check, len(all))

@@ -21,6 +21,8 @@ type labOptions struct {
 	// seed is that of the random frames.
 	attack bool
 	seed   uint64
+	// attacks is a part of the names of those that run; empty: all.
+	attacks string
 	// only is the recipe that was asked for by name, "" where none was.
 	only string
 }
@@ -46,6 +48,7 @@ func (a app) labOptions(args []string) (labOptions, error) {
 		fs.StringVar(&kind, "provider", lab.Routed.String(), "what the provider does with the /64: routed (to the server) or on-link (its router asks for each address)")
 		fs.BoolVar(&o.attack, "attack", false, "let a hostile guest and the provider's side attack; without -recipe under both recipes, beside each other")
 		fs.Uint64Var(&o.seed, "seed", 1, "what the attacks' random frames are made from")
+		fs.StringVar(&o.attacks, "attacks", "", "with -attack: only those whose name holds `this`")
 		set = fs
 	}); err != nil {
 		return labOptions{}, err

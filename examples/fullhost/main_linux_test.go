@@ -348,6 +348,8 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"laab"}, 2, "fullhost: unknown command \"laab\"; fullhost -h lists them\n"},
 		{[]string{"lab", "-guests", "0"}, 2, "fullhost: lab: -guests: want 1 to 1022, not 0\n"},
 		{[]string{"lab", "-recipe", "soup"}, 2, "fullhost: lab: -recipe: want fullhost or article, not \"soup\"\n"},
+		{[]string{"lab", "-provider", "soup"}, 2, "fullhost: lab: -provider: want routed or on-link, not \"soup\"\n"},
+		{[]string{"lab", "-attack", "-guests", "2"}, 2, "fullhost: lab: -attack: wants three guests at least, not 2\n"},
 		{[]string{"lab", "-gusts", "3"}, 2, "fullhost: lab: flag provided but not defined: -gusts; fullhost lab -h lists the flags\n"},
 		{[]string{"plan", "host.yaml"}, 2, "fullhost: plan: unexpected argument \"host.yaml\"\n"},
 		{[]string{"plan", "-f", "/nonexistent"}, 2, "fullhost: /nonexistent: can't be read: no such file or directory\n"},
@@ -359,14 +361,18 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// TestLab runs the whole job with one guest.
+// TestLab runs the whole job with one guest, at each kind of provider.
 func TestLab(t *testing.T) {
 	nstest.RequireTun(t)
-	status, stdout, stderr := program(t, nil, nil, "lab", "-guests", "1")
-	if status != 0 {
-		t.Errorf("status %d\n%s%s", status, stdout, stderr)
-	}
-	if !strings.Contains(stdout, " checks hold.") {
-		t.Errorf("no table:\n%s", stdout)
+	for _, provider := range []lab.ProviderKind{lab.Routed, lab.OnLink} {
+		t.Run(provider.String(), func(t *testing.T) {
+			status, stdout, stderr := program(t, nil, nil, "lab", "-guests", "1", "-provider", provider.String())
+			if status != 0 {
+				t.Errorf("status %d\n%s%s", status, stdout, stderr)
+			}
+			if !strings.Contains(stdout, " checks hold.") {
+				t.Errorf("no table:\n%s", stdout)
+			}
+		})
 	}
 }

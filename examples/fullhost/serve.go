@@ -173,7 +173,11 @@ func (h host) services(log *slog.Logger) (list []namedService, err error) {
 		return nil, err
 	}
 	if h.edge.kind == macrewrite.OnLink {
-		answers, err := macrewrite.NewAnswerer(h.edgeConfig(h.wanted.Addrs), log)
+		present, err := h.answerConfig()
+		if err != nil {
+			return nil, err
+		}
+		answers, err := macrewrite.NewAnswerer(present, log)
 		if err := add(answererName, answers, err); err != nil {
 			return nil, err
 		}

@@ -87,10 +87,11 @@ func (l *Lab) startGuest(g *Guest, bridge string) error {
 	if err := cable(end{server, g.port, hardware(portMAC)}, end{g.Node, GuestLink, hardware(g.mac)}); err != nil {
 		return err
 	}
+	// From its port on the server may answer for it.
+	l.judge.AddGuest(g.mac)
 	if err := l.plug(g, bridge); err != nil {
 		return err
 	}
-	l.judge.AddGuest(g.mac)
 	l.SetName(g.name, g.v4, g.v6)
 	if err := g.Do(func() (err error) {
 		g.catcher, err = wire.NewCatcher(GuestLink)

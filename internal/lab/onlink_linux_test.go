@@ -3,6 +3,7 @@ package lab
 import (
 	"encoding/binary"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -93,6 +94,9 @@ func TestOnLinkProviderAsks(t *testing.T) {
 // TestArticleFailsAtAnOnLinkProvider: with plain bridging the guests are
 // reached, and the segment learns all of them.
 func TestArticleFailsAtAnOnLinkProvider(t *testing.T) {
+	if os.Getenv("CI_TIER") != "full" {
+		t.Skip("the article fails the same judge at a routed provider; this runs with CI_TIER=full")
+	}
 	nstest.Tool(t, "ebtables-nft")
 	nstest.Tool(t, "radvd")
 	l, ctx := newLabOf(t, OnLink)

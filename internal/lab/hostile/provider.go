@@ -126,7 +126,7 @@ func providerBridged(c *craft, _ *rand.Rand) {
 			to6(to, c.Attacker, c.echo(c.Outside, c.global(c.Victim))),
 			to6(to, c.Attacker, c.echo(linkLocal(c.Attacker), linkLocal(c.Victim))),
 			ethernet(to, c.Attacker, 0x88b5, c.mark()),
-			c.markedARP(to, c.Attacker, typeARP, arp(1, c.Attacker, c.GatewayIPv4, wire.MAC{}, netip.MustParseAddr("203.0.113.99"))),
+			c.markedARP(to, c.Attacker, typeARP, arp(1, c.Attacker, netip.MustParseAddr("203.0.113.98"), wire.MAC{}, netip.MustParseAddr("203.0.113.99"))),
 		)
 	}
 }

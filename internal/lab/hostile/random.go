@@ -18,10 +18,16 @@ const randomName = "random frames"
 // the rest messages that were right before bytes of them were changed.
 func random(c *craft, r *rand.Rand, n int) [][]byte {
 	var kinds [][]byte
-	for _, make := range []func(*craft, *rand.Rand){
+	makers := []func(*craft, *rand.Rand){
 		foreignMAC, foreignAddress, straight, guestRA, guestHiddenRA, guestFragmentedND, guestRedirect, spoofGuests,
-		spoofGateway, spoofARP, guestDHCP, guestDHCPv6, queries, vlanTags, stackedTags, control,
-	} {
+		guestDHCP, guestDHCPv6, queries, vlanTags, stackedTags, control,
+	}
+	// Whoever is on the router's own segment can take its place there: only its
+	// switch could keep them from it.
+	if c.attack.number < providerNumbers {
+		makers = append(makers, spoofGateway, spoofARP)
+	}
+	for _, make := range makers {
 		k := newCraft(c.Stage, c.attack.number, "")
 		make(k, r)
 		kinds = append(kinds, k.attack.Frames...)

@@ -83,7 +83,7 @@ func (c *opened) ipv6(b []byte) {
 		return
 	}
 	multicast := c.eth.dst.IsMulticast() || p.dst.IsMulticast()
-	if !p.src.IsUnspecified() && !j.own(p.src) {
+	if !p.src.IsUnspecified() && !j.own(p.src) && !c.answer(p) {
 		switch {
 		case multicast:
 			c.hit(GuestMulticast, "IPv6 from %s to %v, protocol %d", j.owner(p.src), p.dst, p.proto)
@@ -154,7 +154,7 @@ func (c *opened) icmpv6(p ipv6Packet, multicast bool) {
 	if !isND {
 		return
 	}
-	if !multicast && !p.src.IsUnspecified() && !j.own(p.src) && p.hop == 255 {
+	if !multicast && !p.src.IsUnspecified() && !j.own(p.src) && p.hop == 255 && !c.answer(p) {
 		c.hit(GuestUnicast, "neighbour discovery type %d from %s to %v", b[0], j.owner(p.src), p.dst)
 	}
 	if len(b) < fixed {
@@ -175,6 +175,14 @@ func (c *opened) icmpv6(p ipv6Packet, multicast bool) {
 	}
 }
 
+// answer tells advertisements that the server makes for a guest in the guest's
+// name: about the very address they come from, with the server's MAC.
+func (c *opened) answer(p ipv6Packet) bool {
+	b := p.payload
+	return c.eth.src == c.judge.cfg.Server && p.proto == protoICMPv6 && !p.fragment && len(b) >= 24 && b[0] == icmpNA &&
+		netip.AddrFrom16([16]byte(b[8:24])) == p.src && c.judge.answered(p.src)
+}
+
 // target judges whom a solicitation or advertisement is about.
 func (c *opened) target(p ipv6Packet, typ byte, target netip.Addr) {
 	j := c.judge
@@ -186,6 +194,7 @@ func (c *opened) target(p ipv6Packet, typ byte, target netip.Addr) {
 		}
 	case !j.own(p.src) || !j.betrays(target):
 	case typ == icmpNA && j.answered(target):
+	case typ == icmpNS && j.cfg.OnLink && j.cfg.Prefix.Contains(target) && !j.answered(target):
 	case typ == icmpNS:
 		c.hit(GuestSolicited, "neighbour solicitation from %v for %s", p.src, j.owner(target))
 	default:

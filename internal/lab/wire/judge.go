@@ -34,7 +34,8 @@ type Config struct {
 	// OnLink: the provider asks for each address of Prefix on the segment, so the
 	// server has to answer for its guests, in its own name and with its own MAC,
 	// and to listen to their solicited-node groups. That is no offence while the
-	// guest is known (AddGuest); answers for anybody else are.
+	// guest is known (AddGuest); answers for anybody else are. It may ask for
+	// addresses of Prefix that are no known guest's, which others may have.
 	OnLink bool
 	// Examples is how many findings are kept for each kind. Default 5.
 	Examples int
@@ -268,9 +269,9 @@ func (j *Judge) betrays(a netip.Addr) bool {
 }
 
 // answered tells addresses of known guests, for which the server answers at an
-// on-link provider.
+// on-link provider: link-local ones too, as one interface of its has both sides.
 func (j *Judge) answered(a netip.Addr) bool {
-	if !j.cfg.OnLink || !j.cfg.Prefix.Contains(a) {
+	if !j.cfg.OnLink || !j.cfg.Prefix.Contains(a) && !a.IsLinkLocalUnicast() {
 		return false
 	}
 	m, ok := macInside(a)

@@ -350,7 +350,7 @@ func TestOnLinkJudge(t *testing.T) {
 		{"a guest, on-link", true, false, guest.eui64(prefix), 0},
 		{"a guest that has gone, on-link", true, true, guest.eui64(prefix), 1},
 		{"nobody, on-link", true, false, absent, 1},
-		{"a guest's link-local address, on-link", true, false, guest.linkLocal(), 1},
+		{"a guest's link-local address, on-link", true, false, guest.linkLocal(), 0},
 		{"a guest, routed", false, false, guest.eui64(prefix), 1},
 	} {
 		j, err := NewJudge(Config{Server: server, Prefix: prefix, Guests: []MAC{guest}, OnLink: tc.onLink})

@@ -65,7 +65,6 @@ func TestScapyAgrees(t *testing.T) {
 		"multicast listener queries":                {"IPv6", "IPv6ExtHdrHopByHop", "ICMPv6MLQuery2"},
 		"solicitations for absent hosts":            {"IPv6", "ICMPv6ND_NS", "ICMPv6NDOptSrcLLAddr"},
 		"packets to absent hosts, through the host": {"IPv6", "ICMPv6EchoRequest"},
-		"ARP spoofing":                              {"ARP"},
 	}
 	some := map[string][][]string{ // sets of layers, each of some frame
 		"router advertisement behind extension headers": {
@@ -81,6 +80,7 @@ func TestScapyAgrees(t *testing.T) {
 		"stacked VLAN tags":                             {{"Dot1AD", "Dot1Q", "ICMPv6ND_RA"}, {"Dot1Q", "ICMPv6ND_Redirect"}},
 		"LLDP, spanning tree, CDP and their like":       {{"LLDPDU"}, {"Dot3", "LLC", "STP"}, {"Dot3", "LLC", "SNAP", "CDPv2_HDR"}},
 		"foreign source address":                        {{"IPv6", "ICMPv6EchoRequest"}, {"IPv6", "UDP"}, {"IP", "ICMP"}},
+		"ARP spoofing":                                  {{"ARP"}},
 		"foreign source MAC":                            {{"IPv6", "ICMPv6EchoRequest"}, {"ARP"}},
 	}
 	unchecked := map[string]bool{"jumbo and runt frames": true, randomName: true}
