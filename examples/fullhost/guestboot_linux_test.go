@@ -120,6 +120,20 @@ func TestRealGuests(t *testing.T) {
 		t.Errorf("wait said %s", out)
 	}
 
+	// One that somebody else has made joins them.
+	foreign := filepath.Join(p.dir, "foreign.xml")
+	if err := os.WriteFile(foreign, []byte(`<domain type='qemu'><name>Foreign VM</name><memory>65536</memory><os><type>hvm</type></os><devices>
+<interface type='bridge'><mac address='52:54:00:aa:bb:cc'/><source bridge='br0'/></interface></devices></domain>`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	nstest.Output(t, l.Server().NS(), nstest.Tool(t, "virsh"), "-c", "qemu+unix:///system?socket="+v.socket, "define", foreign)
+	if out := p.say(t, "guest", "list", "-f", p.config); !strings.Contains(out, "foreign-vm  stopped") || !strings.Contains(out, "2001:db8:1:3:5054:ff:feaa:bbcc") {
+		t.Errorf("list has no foreign-vm:\n%s", out)
+	}
+	if out := p.say(t, "zone", "-f", p.config); !strings.Contains(out, "foreign-vm.example.\t300\tIN\tAAAA\t2001:db8:1:3:5054:ff:feaa:bbcc\n") {
+		t.Errorf("zone has no foreign-vm:\n%s", out)
+	}
+
 	// run has learnt of them by libvirt's events.
 	heard := p.serve.Cmd.Stderr.(*lineWriter)
 	for _, name := range []string{"web", "mail"} {
