@@ -202,6 +202,7 @@ func (h host) gatewayConfig(log *slog.Logger) gateway.Config {
 		Guests:    h.prefix,
 		GuestLink: h.bridgeName,
 		Pool:      h.config.NAT64.Pool,
+		Known:     h.knownGuests(),
 		Routed:    h.routedGuests(),
 		Pins:      h.config.NAT64.pins(),
 		Expose:    h.exposed,
