@@ -556,7 +556,7 @@ func TestOthersDecode(t *testing.T) {
 		}
 		select {
 		case <-capturing.seen:
-		case <-time.After(20 * time.Second):
+		case <-time.After(2 * time.Minute):
 			cmd.Process.Kill()
 			cmd.Wait()
 			t.Fatalf("tshark doesn't begin: %s", errs.String())
