@@ -187,6 +187,8 @@ func (k *keeper) settled(ctx context.Context) time.Duration {
 func (k *keeper) dependents(ctx context.Context) {
 	h := k.host
 	h.wanted.Retiring = nil // with no change open they are gone, or about to go
+	err := h.readEdge(ctx)
+	k.trouble("can't look at the bridges' ports", err)
 	edge, _, err := h.edgeParts(ctx)
 	k.trouble("can't look at the edge's rules", err)
 	translate, err := h.gatewayPart(ctx)
@@ -374,7 +376,7 @@ func (k *keeper) derive(ctx context.Context) error {
 // sameServices reports whether run would serve the same from both.
 func sameServices(a, b host) bool {
 	plain := func(h host) host {
-		h.edge.how, h.edge.otherPorts = "", nil // the edge's keeper follows these
+		h.edge.how, h.edge.ports = "", nil // the edge's keeper follows these
 		// The advertised MTU is all that is taken from there.
 		h.there, h.wanted = bridge.State{}, bridge.State{}
 		return h.withoutAdvertised()

@@ -81,6 +81,9 @@ func refuseEdge(path string, err error) error {
 // edgeAtBoot is the edge's state once all is confirmed, as a file that edge
 // loads.
 func (h host) edgeAtBoot() ([]byte, error) {
+	// Which port is whose is known when the guests have started; until run looks
+	// they are known by their MACs.
+	h.edge.ports = nil
 	s, err := h.edgeConfig(h.wanted.Addrs).State()
 	if err != nil {
 		return nil, err

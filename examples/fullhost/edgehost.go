@@ -48,8 +48,8 @@ type edgeInput struct {
 	kind macrewrite.Kind
 	// how the kind is known, where it was found out just now.
 	how string
-	// otherPorts are those of other bridges.
-	otherPorts []string
+	// ports are those of all bridges, as they are at the moment.
+	ports []bridgePort
 }
 
 // readEdge completes h by what the edge has to know. The provider's kind is the
@@ -58,7 +58,7 @@ type edgeInput struct {
 // it is found out by trying.
 func (h *host) readEdge(ctx context.Context) error {
 	var err error
-	if h.edge.otherPorts, err = otherPorts(h.bridgeName); err != nil {
+	if h.edge.ports, err = readPorts(); err != nil {
 		return err
 	}
 	if !h.config.Provider.auto {
@@ -108,7 +108,11 @@ func (h *host) has(a netip.Addr) bool {
 func (h host) edgeGuests() []macrewrite.Guest {
 	var list []macrewrite.Guest
 	for i, g := range h.guests {
-		e := macrewrite.Guest{Name: g.Name, Port: g.Port(), MAC: g.LinkAddr(), Addrs: slices.Clone(h.config.Guests[i].Addresses), Open: h.config.Guests[i].Open}
+		port, _ := h.portOf(g)
+		e := macrewrite.Guest{
+			Name: g.Name, Port: port.name, MAC: g.LinkAddr(), ExtraIPv4: g.ExtraIPv4,
+			Addrs: slices.Clone(h.config.Guests[i].Addresses), Open: h.config.Guests[i].Open,
+		}
 		if !slices.Contains(e.Addresses(h.prefix), g.address) {
 			e.Addrs = append(e.Addrs, g.address)
 		}
@@ -119,15 +123,3 @@ func (h host) edgeGuests() []macrewrite.Guest {
 
 // edgeAfter is the edge's wanted state once all is confirmed.
 func (h host) edgeAfter() (macrewrite.State, error) { return h.edgeConfig(h.wanted.Addrs).State() }
-
-// answerConfig is the edge with the guests that are there at the moment: an
-// on-link provider gets answers for them alone.
-func (h host) answerConfig() (macrewrite.Config, error) {
-	c := h.edgeConfig(h.wanted.Addrs)
-	ports, err := presentPorts(h.bridgeName)
-	if err != nil {
-		return c, err
-	}
-	c.Guests = slices.DeleteFunc(c.Guests, func(g macrewrite.Guest) bool { return !ports[g.Port] })
-	return c, nil
-}

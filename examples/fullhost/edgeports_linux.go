@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// otherPorts lists the ports of bridges other than ours.
-func otherPorts(bridge string) ([]string, error) {
+// readPorts lists the ports of all bridges.
+func readPorts() ([]bridgePort, error) {
 	var links []netlink.Link
 	var err error
 	for range 5 {
@@ -20,21 +21,26 @@ func otherPorts(bridge string) ([]string, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list the ports of other bridges: %w", err)
+		return nil, fmt.Errorf("list the ports of bridges: %w", err)
 	}
-	others := map[int]bool{}
+	bridges := make(map[int]string)
 	for _, l := range links {
-		if l.Type() == "bridge" && l.Attrs().Name != bridge {
-			others[l.Attrs().Index] = true
+		if l.Type() == "bridge" {
+			bridges[l.Attrs().Index] = l.Attrs().Name
 		}
 	}
-	var list []string
+	var list []bridgePort
 	for _, l := range links {
-		if others[l.Attrs().MasterIndex] {
-			list = append(list, l.Attrs().Name)
+		a := l.Attrs()
+		if bridge, enslaved := bridges[a.MasterIndex]; enslaved {
+			p := bridgePort{bridge: bridge, name: a.Name}
+			copy(p.mac[:], a.HardwareAddr)
+			// IFF_LOWER_UP: there is a carrier.
+			p.up = a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_LOWER_UP != 0
+			list = append(list, p)
 		}
 	}
-	slices.Sort(list)
+	slices.SortFunc(list, func(a, b bridgePort) int { return strings.Compare(a.name, b.name) })
 	return list, nil
 }
 

@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-func otherPorts(string) ([]string, error) {
-	return nil, fmt.Errorf("list the ports of other bridges: %w", errors.ErrUnsupported)
+func readPorts() ([]bridgePort, error) {
+	return nil, fmt.Errorf("list the ports of bridges: %w", errors.ErrUnsupported)
 }
 
 func linkEvents(<-chan struct{}, func(), func(error)) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,8 +12,8 @@ import (
 )
 
 // edgeKeeper keeps the edge's rules as run wants them: whoever changes the table
-// finds it put back, and when a port of another bridge comes or goes, the rules
-// are told.
+// finds it put back, and when a port of a bridge comes or goes, the rules are
+// told.
 //
 // While a change is open it stands back as the keeper does, and then takes over
 // what the change has left: see keeper.
@@ -83,16 +84,20 @@ func (k *edgeKeeper) Run(ctx context.Context) error {
 	return k.watcher.Run(ctx)
 }
 
-// ports looks for ports of other bridges anew.
+// ports looks for the ports of bridges anew: a guest's may have come, or another
+// bridge's.
 func (k *edgeKeeper) ports() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	list, err := otherPorts(k.keeper.host.bridgeName)
+	list, err := readPorts()
 	if err != nil {
-		k.keeper.log.Warn("the edge may take ports of other bridges for guests'", "error", err)
+		k.keeper.log.Warn("the edge may take one port for another", "error", err)
 		return
 	}
-	k.keeper.host.edge.otherPorts = list
+	if slices.Equal(list, k.keeper.host.edge.ports) {
+		return
+	}
+	k.keeper.host.edge.ports = list
 	k.want()
 }
 
@@ -105,12 +110,7 @@ func (k *edgeKeeper) want() {
 	}
 	k.watcher.Want(wanted)
 	if k.answers != nil {
-		present, err := k.keeper.host.answerConfig()
-		if err != nil {
-			k.keeper.log.Warn("guests that came or went are not known to the segment", "error", err)
-			return
-		}
-		k.answers.Guests(present)
+		k.answers.Guests(k.keeper.host.answerConfig())
 	}
 }
 

@@ -177,7 +177,7 @@ func (h host) edgeConfig(own []bridge.Addr) macrewrite.Config {
 		Kind:       h.edge.kind,
 		Guests:     h.edgeGuests(),
 		Unlisted:   h.config.UnlistedGuests.Unlisted,
-		OtherPorts: h.edge.otherPorts,
+		OtherPorts: h.otherPorts(),
 		Isolate:    h.config.IsolateGuests,
 	}
 	for _, a := range own {

@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/sixhost/sixhost/nat64/gateway"
+	"github.com/sixhost/sixhost/nat64/gateway/gatewayprom"
 	"github.com/sixhost/sixhost/ra/raprom"
 )
 
@@ -39,6 +41,8 @@ func (e *exporter) collect(h host, services []namedService) error {
 		switch run := s.run.(type) {
 		case *advertiser:
 			c = raprom.New(h.bridgeName, run)
+		case *gateway.Gateway:
+			c = gatewayprom.New(run)
 		default:
 			continue
 		}

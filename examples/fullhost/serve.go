@@ -173,11 +173,7 @@ func (h host) services(log *slog.Logger) (list []namedService, err error) {
 		return nil, err
 	}
 	if h.edge.kind == macrewrite.OnLink {
-		present, err := h.answerConfig()
-		if err != nil {
-			return nil, err
-		}
-		answers, err := macrewrite.NewAnswerer(present, log)
+		answers, err := macrewrite.NewAnswerer(h.answerConfig(), log)
 		if err := add(answererName, answers, err); err != nil {
 			return nil, err
 		}
