@@ -253,6 +253,8 @@ func (b *builder) fromHost() {
 	for _, a := range []netip.Addr{gw, gwIn, gwFree, gwKVM, outside} {
 		add("host to "+a.String(), host, eth(gwMAC, hostMAC, v6, icmp(own, a, 128)), []place{provider}, nil)
 	}
+	add("guest's link-local address forwarded", host, eth(gwMAC, hostMAC, v6, icmp(g1LL, outside, 128)), nil, one(LinkLocalToUplink))
+	add("host's link-local address to the gateway", host, eth(gwMAC, hostMAC, v6, icmp(ownLL, gw, 128)), []place{provider}, nil)
 	add("NAT64 by the default route", host, eth(gwMAC, hostMAC, v6, tcp6(g1, nat64, 80)), nil, one(InsidePrefixToUplink))
 	add("guest's IPv4 by the default route", host, eth(gwMAC, hostMAC, v4, ip4(gw4, ip("203.0.113.77"), 1, blank(16))), nil, one(InsidePrefixToUplink))
 	for _, a := range []netip.Addr{elsewhere, ownLL} {

@@ -51,6 +51,10 @@ const (
 	// not have at the moment, as early in a boot: the default route leads the
 	// packet back to the provider, who returns it, again and again.
 	OwnToUplink Reason = "own-to-uplink"
+	// LinkLocalToUplink: from a link-local address, a guest's most likely, to one
+	// that is not on the link. No router may forward it (RFC 4291, section
+	// 2.5.6), but where it comes in and goes out by one bridge the kernel does.
+	LinkLocalToUplink Reason = "link-local-to-uplink"
 	// ForeignSourceToUplink: a source MAC that is not the NIC's. Nothing should
 	// come this far; it is the last line.
 	ForeignSourceToUplink Reason = "foreign-source-to-uplink"
@@ -113,7 +117,7 @@ func Reasons() []Reason {
 		GuestToUplink, UplinkToGuest,
 		RAFromUplink, RSFromUplink, RedirectFromUplink, NDFromUplink, NAT64FromUplink, DNSFromUplink, OwnSourceFromUplink,
 		StackedVLANFromUplink, AbsentFromUplink,
-		RAToUplink, RedirectOut, NDInsidePrefixToUplink, InsidePrefixToUplink, OwnToUplink, ForeignSourceToUplink,
+		RAToUplink, RedirectOut, NDInsidePrefixToUplink, InsidePrefixToUplink, LinkLocalToUplink, OwnToUplink, ForeignSourceToUplink,
 		MACFromGuest, SourceFromGuest, UnlistedFromGuest, EthertypeFromGuest, ARPFromGuest, IPv4FromGuest,
 		RAFromGuest, RedirectFromGuest, DHCPFromGuest, FragmentedNDFromGuest, HiddenNDFromGuest, NDFromGuest, NDOptionFromGuest,
 		ICMPFromGuest, MalformedFromGuest, RSLimitFromGuest, NSLimitFromGuest, AbsentLimitFromGuest, NewLimitFromGuest,

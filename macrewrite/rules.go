@@ -121,6 +121,7 @@ func (c Config) forward() nft.Chain {
 
 // output looks at what the host itself sends, once for each port it goes to.
 func (c Config) output() nft.Chain {
+	linkLocal, multicast := netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("ff00::/8")
 	nd := func(typ uint8) nft.Rule {
 		return nft.NewRule("", nft.ICMPv6Type(typ), nft.Jump("nd-to-uplink"))
 	}
@@ -140,6 +141,7 @@ func (c Config) output() nft.Chain {
 	ch.Rules = append(ch.Rules,
 		drop(OwnToUplink, "it would come back", nft.In(nft.KindIP6Daddr, "own6"), nft.Invert(nft.In(nft.KindIP6Daddr, "gateways6"))),
 		drop(OwnToUplink, "", nft.In(nft.KindIPDaddr, "own4")),
+		drop(LinkLocalToUplink, "the kernel forwards it: guests and uplink are on one bridge", nft.Saddr(linkLocal), nft.Invert(nft.Daddr(linkLocal)), nft.Invert(nft.Daddr(multicast))),
 	)
 	return ch
 }
