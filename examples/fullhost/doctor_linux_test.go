@@ -17,6 +17,7 @@ import (
 	"github.com/sixhost/sixhost/internal/netns"
 	"github.com/sixhost/sixhost/internal/nstest"
 	"github.com/sixhost/sixhost/internal/sysctl"
+	"github.com/sixhost/sixhost/nat64/gateway"
 )
 
 // serving starts fullhost run in a namespace, waits until it serves, and returns
@@ -154,6 +155,10 @@ func TestDoctor(t *testing.T) {
 	// Somebody takes an address out that the files have, while nobody serves who
 	// would put it back.
 	stop()
+	// The kernel tells of a carrier that is lost when it gets to it, within a second.
+	eventually(t, "the device to be served by nobody", func() bool {
+		return ns.Do(func() error { return carrier(gateway.DefaultDevice) }) != nil
+	})
 	nstest.Do(t, ns, func() error {
 		l, err := netlink.LinkByName("br0")
 		if err != nil {

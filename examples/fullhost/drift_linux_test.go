@@ -280,7 +280,9 @@ func TestFight(t *testing.T) {
 			t.Errorf("%s was there %.1f %% of the time", a, 100*share)
 		}
 	}
-	if cpu > took/2 {
+	// One that turned in circles would use all of a processor, or more. The race
+	// detector makes more than a half of one out of what is a third without.
+	if cpu > took*9/10 {
 		t.Errorf("run used %v of processor time in %v", cpu, took)
 	}
 	if lines := strings.Count(said, "\n"); lines > 40 {
