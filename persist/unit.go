@@ -20,6 +20,16 @@ import (
 // one; but it could write to every process's memory too, and it reads what guests
 // and the Internet send. Who changes the network is told without it in all but
 // those cases (bridge.Suspect), and so is which network manager runs.
+//
+// CAP_BPF, with the system call of that name, is for NAT64's fast path and for the
+// count of what leaves by the uplink. CAP_PERFMON goes with it: without, the kernel
+// refuses programs for what a compiler does with the stack, and has the others
+// guard themselves against speculation at each step. Kernels before 5.11 count
+// maps as locked memory; those before 5.8 have no such rights, and go without.
+//
+// Reload has the configuration's router advertisements read again (SIGUSR1), and a
+// restart is told apart from a stop (SIGUSR2), as guests are told goodbye only by
+// the latter; the status it ends with then is no failure.
 func (c Config) unit() ([]byte, error) {
 	command, err := unitPathOf("executable", c.Executable)
 	if err != nil {
@@ -44,20 +54,26 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 ExecStart=` + command + `
+ExecReload=/bin/kill -USR1 $MAINPID
+RestartKillSignal=SIGUSR2
+SuccessExitStatus=140
+RestartForceExitStatus=140
 Restart=on-failure
 RestartSec=2
 LimitNOFILE=1048576
+LimitMEMLOCK=infinity
 RuntimeDirectory=sixhost
 RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes
 ReadWritePaths=-/run/systemd/network
 
-CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_BPF CAP_PERFMON
 ` + unitProtection + `PrivateTmp=yes
 DevicePolicy=closed
 DeviceAllow=/dev/net/tun rw
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET
-` + unitRestriction + `
+` + unitRestriction + `SystemCallFilter=bpf
+
 [Install]
 WantedBy=multi-user.target
 `), nil
@@ -81,6 +97,7 @@ LockPersonality=yes
 MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
 UMask=0077
 `
 )

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,6 +28,8 @@ type runningServer struct {
 	file string
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended
+
+	tracer []string // what run is a child of, and its arguments
 
 	mu  sync.Mutex
 	out bytes.Buffer
@@ -71,7 +74,7 @@ func (s *runningServer) again(t *testing.T) {
 	s.mu.Lock()
 	s.out.Reset()
 	s.mu.Unlock()
-	cmd := exec.Command(nstest.Tool(t, "setpriv"), append(unitRights(t), program0(t), "run", "-f", s.file)...)
+	cmd := exec.Command(nstest.Tool(t, "setpriv"), slices.Concat(unitRights(t), s.tracer, []string{program0(t), "run", "-f", s.file})...)
 	cmd.Env = append(os.Environ(), envProgram+"=1")
 	cmd.Stdout, cmd.Stderr = s, s
 	if err := s.ns.Start(cmd); err != nil {
@@ -91,26 +94,6 @@ func (s *runningServer) again(t *testing.T) {
 		}
 	})
 	s.until(t, "Serving.")
-}
-
-// unitRights are arguments of setpriv(1) that leave a program the capabilities
-// that it has as a service.
-func unitRights(t *testing.T) []string {
-	t.Helper()
-	unit, err := os.ReadFile("../../persist/testdata/networkd-hetzner.golden")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, text, _ := strings.Cut(string(unit), "\nCapabilityBoundingSet=")
-	text, _, _ = strings.Cut(text, "\n")
-	set := "-all"
-	for _, c := range strings.Fields(text) {
-		set += ",+" + strings.ToLower(strings.TrimPrefix(c, "CAP_"))
-	}
-	if set == "-all" {
-		t.Fatal("the unit has no capabilities")
-	}
-	return []string{"--bounding-set", set, "--inh-caps", "-all", "--no-new-privs", "--"}
 }
 
 // program0 is the program itself.

@@ -2,7 +2,6 @@ package fastpath
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/cilium/ebpf"
@@ -37,10 +36,6 @@ func load(s Settings, device, guestLink int, earlier map[string]*ebpf.Map) (*pro
 		}
 	}
 	if err := spec.LoadAndAssign(&objects, &ebpf.CollectionOptions{MapReplacements: earlier}); err != nil {
-		var ve *ebpf.VerifierError
-		if errors.As(err, &ve) {
-			return nil, fmt.Errorf("load the programs: %+v", ve)
-		}
 		return nil, fmt.Errorf("load the programs: %w", err)
 	}
 	for _, p := range s.Denied {
