@@ -57,6 +57,7 @@ func TestReboots(t *testing.T) {
 			s.reachable("while it serves", 10*time.Second)
 			if site.name == "netplan" { // networkd's folder below /run is there from the boot on
 				s.mayWrite()
+				s.managed()
 			}
 			s.clean("while it serves")
 
@@ -163,5 +164,25 @@ func (s *server) hasBridge(want bool) {
 	out := s.run("ip -o link show dev " + s.site.uplink)
 	if strings.Contains(out, " master br0 ") != want {
 		s.t.Errorf("port of br0: want %v: %s", want, out)
+	}
+}
+
+// managed has systemd reload and restart the service, which is no failure to it,
+// and looks whether the service could do all that its unit means it to.
+func (s *server) managed() {
+	s.t.Helper()
+	s.run("systemctl reload sixhost && systemctl restart sixhost && systemctl is-active sixhost")
+	said := s.run("journalctl -b -q --no-pager -u sixhost")
+	for word, wanted := range map[string]bool{
+		"the file was read again":            true,
+		"Deactivated successfully":           true,
+		"Failed with result":                 false,
+		"what leaves by the uplink is count": false, // in part, without BPF
+		"Operation not permitted":            false,
+		"permission denied":                  false,
+	} {
+		if strings.Contains(said, word) != wanted {
+			s.t.Errorf("the journal holds %q: %v\n%s", word, !wanted, said)
+		}
 	}
 }
