@@ -267,7 +267,8 @@ func (m *managed) answersAt(ctx context.Context, when string, to netip.Addr) {
 		}
 	}
 	for range 20 {
-		if a := probe.TryPing(ctx, m.provider, to, time.Second); a.Outcome != probe.Answered {
+		// What is lost stays lost, however long the wait; a busy machine needs one.
+		if a := probe.TryPing(ctx, m.provider, to, 10*time.Second); a.Outcome != probe.Answered {
 			m.t.Fatalf("%s: %s stopped to answer: %s\nits manager says:\n%s", when, to, a, m.said())
 		}
 		time.Sleep(25 * time.Millisecond)

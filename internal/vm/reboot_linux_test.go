@@ -76,7 +76,8 @@ func (s *server) mayWrite() {
 		done
 		echo 1 2>/dev/null >/proc/sys/net/ipv6/conf/all/forwarding && echo sysctl'; true`)
 	if want := "/run/systemd/network/try\n/run/sixhost/try\nsysctl"; out != want {
-		s.t.Errorf("the service may write %q, want %q", out, want)
+		s.t.Errorf("the service may write %q, want %q; its mounts below /run:\n%s", out, want,
+			s.run("grep ' /run' /proc/$(systemctl show -P MainPID sixhost)/mountinfo"))
 	}
 }
 
