@@ -57,12 +57,7 @@ func setTree(name string, on bool, delay time.Duration) error {
 		return fmt.Errorf("find %s: %w", name, err)
 	}
 	set := func(attr int, value uint32) error {
-		header := nl.NewIfInfomsg(unix.AF_UNSPEC)
-		header.Index = int32(link.Attrs().Index)
-		info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
-		info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("bridge"))
-		info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(attr, nl.Uint32Attr(value))
-		return send(unix.RTM_NEWLINK, 0, header, []nl.NetlinkRequestData{info})
+		return setBridge(link.Attrs().Index, attr, nl.Uint32Attr(value))
 	}
 	ticks := uint32(delay / (time.Second / userHZ))
 	if on {
@@ -75,4 +70,23 @@ func setTree(name string, on bool, delay time.Duration) error {
 		return err
 	}
 	return wrap(set(nl.IFLA_BR_FORWARD_DELAY, ticks), "set forward delay")
+}
+
+// setGroups changes what group addresses a bridge forwards.
+func setGroups(name string, mask uint16) error {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", name, err)
+	}
+	return setBridge(link.Attrs().Index, nl.IFLA_BR_GROUP_FWD_MASK, nl.Uint16Attr(mask))
+}
+
+// setBridge changes one of a bridge's settings.
+func setBridge(index, attr int, value []byte) error {
+	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	header.Index = int32(index)
+	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("bridge"))
+	info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(attr, value)
+	return send(unix.RTM_NEWLINK, 0, header, []nl.NetlinkRequestData{info})
 }

@@ -185,6 +185,9 @@ func (s *State) captureLink(h *netlink.Handle, link netlink.Link, names map[int]
 	if b, ok := link.(*netlink.Bridge); ok && b.MulticastSnooping != nil {
 		l.MulticastSnooping = *b.MulticastSnooping
 	}
+	if b, ok := link.(*netlink.Bridge); ok && b.GroupFwdMask != nil {
+		l.GroupForward = *b.GroupFwdMask
+	}
 	if a.Name == s.Bridge {
 		for _, n := range names {
 			if n.master == a.Index && n.name != s.Uplink {

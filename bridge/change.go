@@ -31,6 +31,10 @@ type (
 		link string
 		on   bool
 	}
+	setGroupForward struct {
+		link string
+		mask uint16
+	}
 	setUp struct {
 		link string
 		up   bool
@@ -72,24 +76,25 @@ type (
 	delRule  struct{ Rule }
 )
 
-func (createBridge) phase() plan.Phase { return plan.Apply }
-func (deleteBridge) phase() plan.Phase { return plan.Apply }
-func (setMAC) phase() plan.Phase       { return plan.Apply }
-func (setMTU) phase() plan.Phase       { return plan.Apply }
-func (setSnooping) phase() plan.Phase  { return plan.Apply }
-func (setUp) phase() plan.Phase        { return plan.Apply }
-func (setMaster) phase() plan.Phase    { return plan.Apply }
-func (addBypass) phase() plan.Phase    { return plan.Apply }
-func (delBypass) phase() plan.Phase    { return plan.Apply }
-func (setSysctl) phase() plan.Phase    { return plan.Apply }
-func (addAddr) phase() plan.Phase      { return plan.Apply }
-func (changeAddr) phase() plan.Phase   { return plan.Apply }
-func (settleAddr) phase() plan.Phase   { return plan.Apply }
-func (addNeighbor) phase() plan.Phase  { return plan.Apply }
-func (delNeighbor) phase() plan.Phase  { return plan.Apply }
-func (replaceRoute) phase() plan.Phase { return plan.Apply }
-func (delRoute) phase() plan.Phase     { return plan.Apply }
-func (c delAddr) phase() plan.Phase    { return c.when }
+func (createBridge) phase() plan.Phase    { return plan.Apply }
+func (deleteBridge) phase() plan.Phase    { return plan.Apply }
+func (setMAC) phase() plan.Phase          { return plan.Apply }
+func (setMTU) phase() plan.Phase          { return plan.Apply }
+func (setSnooping) phase() plan.Phase     { return plan.Apply }
+func (setGroupForward) phase() plan.Phase { return plan.Apply }
+func (setUp) phase() plan.Phase           { return plan.Apply }
+func (setMaster) phase() plan.Phase       { return plan.Apply }
+func (addBypass) phase() plan.Phase       { return plan.Apply }
+func (delBypass) phase() plan.Phase       { return plan.Apply }
+func (setSysctl) phase() plan.Phase       { return plan.Apply }
+func (addAddr) phase() plan.Phase         { return plan.Apply }
+func (changeAddr) phase() plan.Phase      { return plan.Apply }
+func (settleAddr) phase() plan.Phase      { return plan.Apply }
+func (addNeighbor) phase() plan.Phase     { return plan.Apply }
+func (delNeighbor) phase() plan.Phase     { return plan.Apply }
+func (replaceRoute) phase() plan.Phase    { return plan.Apply }
+func (delRoute) phase() plan.Phase        { return plan.Apply }
+func (c delAddr) phase() plan.Phase       { return c.when }
 
 func (setTxQueueLen) phase() plan.Phase   { return plan.Apply }
 func (setSpanningTree) phase() plan.Phase { return plan.Apply }
@@ -111,6 +116,9 @@ func (c setSnooping) String() string {
 		return "switch multicast snooping on for " + c.link
 	}
 	return "switch multicast snooping off for " + c.link
+}
+func (c setGroupForward) String() string {
+	return fmt.Sprintf("set the mask of reserved group addresses that %s forwards to %#04x", c.link, c.mask)
 }
 func (c setUp) String() string {
 	if c.up {

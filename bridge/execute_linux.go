@@ -42,13 +42,13 @@ func execute(ctx context.Context, c change) error {
 	}
 	defer h.Close()
 	if b, ok := c.(createBridge); ok {
-		off := false
+		off, groups := false, b.GroupForward
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name, attrs.MTU, attrs.HardwareAddr = b.Name, b.MTU, b.MAC.HardwareAddr()
 		if b.TxQueueLen > 0 {
 			attrs.TxQLen = b.TxQueueLen
 		}
-		if err := h.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &off}); err != nil {
+		if err := h.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &off, GroupFwdMask: &groups}); err != nil {
 			return fmt.Errorf("add bridge %s: %w", b.Name, err)
 		}
 		return wrap(setTree(b.Name, b.STP, b.ForwardDelay), "set spanning tree of %s", b.Name)
@@ -75,6 +75,8 @@ func execute(ctx context.Context, c change) error {
 		return wrap(h.LinkSetTxQLen(link, c.length), "set transmit queue of %s", c.link)
 	case setSnooping:
 		return wrap(h.BridgeSetMcastSnoop(link, c.on), "set multicast snooping of %s", c.link)
+	case setGroupForward:
+		return wrap(setGroups(c.link, c.mask), "set group forwarding of %s", c.link)
 	case setUp:
 		if c.up {
 			return wrap(h.LinkSetUp(link), "set %s up", c.link)
@@ -123,6 +125,8 @@ func subject(c change) string {
 	case setTxQueueLen:
 		return c.link
 	case setSnooping:
+		return c.link
+	case setGroupForward:
 		return c.link
 	case setUp:
 		return c.link

@@ -53,7 +53,7 @@ func stepOf(c change) plan.Step {
 func NeedsGuard(from, to State) (sentence string, needed bool) {
 	for _, c := range changes(from, to) {
 		switch c.(type) {
-		case setSysctl, setSnooping, setTxQueueLen, addNeighbor, delNeighbor, delBypass:
+		case setSysctl, setSnooping, setGroupForward, setTxQueueLen, addNeighbor, delNeighbor, delBypass:
 			continue
 		}
 		if c.phase() == plan.Apply {
@@ -86,6 +86,9 @@ func changes(from, to State) []change {
 		}
 		if exists && l.Kind == "bridge" && have.MulticastSnooping != l.MulticastSnooping {
 			add(setSnooping{l.Name, l.MulticastSnooping})
+		}
+		if exists && l.Kind == "bridge" && have.GroupForward != l.GroupForward {
+			add(setGroupForward{l.Name, l.GroupForward})
 		}
 		if exists && have.MAC != l.MAC {
 			add(setMAC{l.Name, l.MAC})

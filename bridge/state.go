@@ -84,6 +84,10 @@ type Link struct {
 	// how long a port of it then listens, and again learns, before it forwards.
 	STP          bool          `json:"stp,omitempty"`
 	ForwardDelay time.Duration `json:"forward_delay,omitempty"`
+	// GroupForward of a bridge are the group addresses 01-80-C2-00-00-00 to -0F
+	// (IEEE 802.1Q, 8.6.3), a bit each, that it forwards. Frames to the others the
+	// kernel gives to the port's own IP stack, past all rules of the bridge family.
+	GroupForward uint16 `json:"group_forward,omitempty"`
 	// MulticastSnooping of a bridge.
 	MulticastSnooping bool `json:"multicast_snooping,omitempty"`
 }

@@ -151,8 +151,12 @@ func wantedUplink(up Link, scope Scope) Link {
 	return up
 }
 
+// forwardableGroups are all that the kernel lets a bridge forward: -00 it forwards
+// by itself without the spanning tree, -01 it drops, -02 stays with the port.
+const forwardableGroups = 0xfff8
+
 func wantedBridge(up Link, there State, scope Scope) Link {
-	br := Link{Name: scope.Bridge, Kind: "bridge", Ethernet: true, MAC: up.MAC, MTU: up.MTU, Up: true, TxQueueLen: up.TxQueueLen}
+	br := Link{Name: scope.Bridge, Kind: "bridge", Ethernet: true, MAC: up.MAC, MTU: up.MTU, Up: true, TxQueueLen: up.TxQueueLen, GroupForward: forwardableGroups}
 	if b, ok := there.link(scope.Bridge); ok {
 		br.Master, br.MasterKind = b.Master, b.MasterKind
 		br.RxQueues, br.TxQueues, br.ForwardDelay = b.RxQueues, b.TxQueues, b.ForwardDelay

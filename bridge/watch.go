@@ -271,6 +271,8 @@ func found(c change, from State) string {
 		return fmt.Sprintf("%s has the MTU %d", c.link, l.MTU)
 	case setSnooping:
 		return c.link + " has another setting of multicast snooping"
+	case setGroupForward:
+		return c.link + " forwards other group addresses"
 	case setUp:
 		if _, ok := from.link(c.link); !ok {
 			return "" // just made

@@ -20,7 +20,7 @@ func moved(t testing.TB) (there, wanted State) {
 		Scope: Scope{Uplink: "enp2s0", Bridge: "br0"},
 		Links: []Link{
 			{Name: "enp2s0", Kind: "device", MAC: mac, MTU: 1500, Up: true, Ethernet: true, Master: "br0", MasterKind: "bridge"},
-			{Name: "br0", Kind: "bridge", MAC: mac, MTU: 1500, Up: true, Ethernet: true},
+			{Name: "br0", Kind: "bridge", MAC: mac, MTU: 1500, Up: true, Ethernet: true, GroupForward: forwardableGroups},
 		},
 		Addrs: []Addr{
 			{Link: "br0", Prefix: netip.MustParsePrefix("203.0.113.10/32"), Label: "br0", Preferred: Forever, Valid: Forever},
@@ -78,6 +78,8 @@ func (s *State) make(c change) error {
 		s.linkAt(c.link).MTU = c.mtu
 	case setSnooping:
 		s.linkAt(c.link).MulticastSnooping = c.on
+	case setGroupForward:
+		s.linkAt(c.link).GroupForward = c.mask
 	case setUp:
 		s.linkAt(c.link).Up = c.up
 	case setMaster:
@@ -145,7 +147,7 @@ func subjectOf(c change) string {
 // perturb does something to the model that a byte and its follower choose.
 func (s *State) perturb(what, which byte) {
 	pick := func(n int) int { return int(which) % n }
-	switch what % 16 {
+	switch what % 17 {
 	case 0:
 		if len(s.Addrs) > 0 {
 			s.Addrs = slices.Delete(s.Addrs, pick(len(s.Addrs)), pick(len(s.Addrs))+1)
@@ -220,6 +222,10 @@ func (s *State) perturb(what, which byte) {
 		}
 	case 15:
 		s.Links[pick(len(s.Links))].MulticastSnooping = s.Links[pick(len(s.Links))].Kind == "bridge"
+	case 16:
+		if l := s.linkAt("br0"); l != nil {
+			l.GroupForward = uint16(which) << 3
+		}
 	}
 	s.sort()
 }
@@ -249,7 +255,7 @@ func (s *State) put(t *testing.T, list []Deviation, wanted State, vitalOnly bool
 // deviation, its vital part alone in no vital one, and what the owner added on
 // the bridge is still there.
 func FuzzDeviations(f *testing.F) {
-	for i := range byte(16) {
+	for i := range byte(17) {
 		f.Add([]byte{i, 0, i, 1, i, 2})
 		f.Add([]byte{i, 4, 6, 0, 9, i, 11, 3})
 	}

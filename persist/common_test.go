@@ -28,7 +28,7 @@ func wanted() bridge.State {
 		Scope: bridge.Scope{Uplink: "enp2s0", Bridge: "br0"},
 		Links: []bridge.Link{
 			{Name: "enp2s0", Kind: "device", MAC: mac, MTU: 1500, Up: true, Master: "br0", MasterKind: "bridge", Ethernet: true},
-			{Name: "br0", Kind: "bridge", MAC: mac, MTU: 1500, Up: true, Ethernet: true},
+			{Name: "br0", Kind: "bridge", MAC: mac, MTU: 1500, Up: true, Ethernet: true, GroupForward: 0xfff8},
 		},
 		Addrs: []bridge.Addr{v4, addr("2001:db8:1:3:921b:eff:fe12:3456/64"), ll},
 		Routes: []bridge.Route{

@@ -15,7 +15,7 @@ func Example() {
 	mac := slaac.MAC{0x90, 0x1b, 0x0e, 0x12, 0x34, 0x56}
 	c := persist.Config{Bridge: bridge.State{
 		Scope: bridge.Scope{Uplink: "enp2s0", Bridge: "br0"},
-		Links: []bridge.Link{{Name: "enp2s0", MAC: mac}, {Name: "br0", Kind: "bridge", MAC: mac}},
+		Links: []bridge.Link{{Name: "enp2s0", MAC: mac}, {Name: "br0", Kind: "bridge", MAC: mac, GroupForward: 0xfff8}},
 		Addrs: []bridge.Addr{{Link: "br0", Prefix: netip.MustParsePrefix("2001:db8:1:3::2/64"), Preferred: bridge.Forever, Valid: bridge.Forever}},
 	}}
 	// Capture would read this.

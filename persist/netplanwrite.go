@@ -190,7 +190,7 @@ func (n network) netplanRoutes(w *yamlWriter) {
 
 // netplanNetdevExtra is a drop-in for the .netdev that netplan generates.
 func (n network) netplanNetdevExtra() []byte {
-	return []byte(header + "# netplan has no word for this.\n[Bridge]\nMulticastSnooping=no\n")
+	return fmt.Appendf(nil, "%s# netplan has no word for this.\n[Bridge]\nMulticastSnooping=no\nGroupForwardMask=%d\n", header, n.groupForward)
 }
 
 // netplanBridgeExtra is a drop-in for the bridge's .network that netplan

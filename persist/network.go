@@ -18,6 +18,7 @@ type network struct {
 	uplinkMTU, bridgeMTU int
 	stp                  bool
 	forwardDelay         int // seconds
+	groupForward         int
 	bridgeMAC            slaac.MAC
 	addrs                []bridge.Addr // without the link-local one that follows from the MAC
 	routes               []bridge.Route
@@ -55,7 +56,7 @@ func newNetwork(s bridge.State) (network, error) {
 	}
 	n := network{
 		nic:       nic{uplink: s.Uplink, bridge: s.Bridge, mac: up.MAC, kind: up.Kind},
-		uplinkMTU: up.MTU, bridgeMTU: br.MTU, bridgeMAC: br.MAC,
+		uplinkMTU: up.MTU, bridgeMTU: br.MTU, bridgeMAC: br.MAC, groupForward: int(br.GroupForward),
 	}
 	// Without the spanning tree, the delay that the kernel has by itself means
 	// nothing.

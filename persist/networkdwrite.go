@@ -50,6 +50,7 @@ func (n network) networkdNetdev() []byte {
 	w.set("STP", map[bool]string{true: "yes", false: "no"}[n.stp])
 	w.set("ForwardDelaySec", strconv.Itoa(n.forwardDelay))
 	w.set("MulticastSnooping", "no")
+	w.number("GroupForwardMask", n.groupForward)
 	return w.bytes()
 }
 
