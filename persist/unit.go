@@ -11,9 +11,10 @@ import (
 // unit is the systemd unit of the program that serves the guests.
 //
 // It may change the network and nothing else: it is root without the rights of
-// root. /proc/sys has to stay writable for it, and so do the folder of open
-// changes, which must outlive the service, and networkd's below /run, as a change
-// that was cut off is taken back by the service too.
+// root, and can write to no file system, /run included, which ProtectSystem leaves
+// out in some versions. Left writable are /proc/sys, the folder of open changes,
+// which must outlive the service, and networkd's below /run, as a change that was
+// cut off is taken back by the service too.
 //
 // CAP_SYS_PTRACE is not among its rights. With it the service could look into
 // every process, to find whose a netlink socket is that is not the process's first
@@ -54,7 +55,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 ExecStart=` + command + `
-ExecReload=/bin/kill -USR1 $MAINPID
+ExecReload=/bin/sh -c "kill -USR1 $MAINPID"
 RestartKillSignal=SIGUSR2
 SuccessExitStatus=140
 RestartForceExitStatus=140
@@ -65,6 +66,7 @@ LimitMEMLOCK=infinity
 RuntimeDirectory=sixhost
 RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes
+ReadOnlyPaths=/run
 ReadWritePaths=-/run/systemd/network
 
 CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_BPF CAP_PERFMON
