@@ -344,21 +344,18 @@ func refuseFailed(st rollback.ChangeStatus) error {
 }
 
 // derive reads the file and the host again after a change. It returns an error
-// where the services would not be the same.
+// where the services would not be the same. A change that was taken back leaves a
+// file that wants it still: the host is as it was, and so run stays.
 func (k *keeper) derive(ctx context.Context) error {
 	again := func(why error) error {
 		return fmt.Errorf("the host was changed while run served it, so it has to be started again: %w", why)
 	}
-	c, err := loadConfig(k.path)
+	ch, why, err := servable(ctx, k.path, &k.host.config)
 	if err != nil {
 		return again(err)
 	}
-	ch, err := prepare(ctx, c)
-	if err != nil {
-		return again(err)
-	}
-	if err := ch.ready("run"); err != nil {
-		return again(err)
+	if why != nil {
+		k.log.Warn("the change was taken back and the file wants it still; run goes on with the host as it was", "file", why)
 	}
 	if !sameServices(k.host, ch.host) {
 		return again(errors.New("its addresses, guests or settings are others now"))
@@ -377,6 +374,7 @@ func (k *keeper) derive(ctx context.Context) error {
 func sameServices(a, b host) bool {
 	plain := func(h host) host {
 		h.edge.how, h.edge.ports = "", nil // the edge's keeper follows these
+		h.config.text = nil                // comments, and what is left out below
 		// The advertised MTU is all that is taken from there.
 		h.there, h.wanted = bridge.State{}, bridge.State{}
 		return h.withoutAdvertised()
