@@ -47,6 +47,9 @@ func (a app) apply(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := ch.host.refuseTaken(ctx); err != nil {
+		return err
+	}
 	ch.host.describe(a.stdout)
 	if err := ch.plan.WriteText(a.stdout); err != nil {
 		return err
