@@ -67,7 +67,7 @@ func newKeeper(h host, path string, log *slog.Logger) (*keeper, error) {
 
 // open subscribes to changes, for the wanted state of now.
 func (k *keeper) open() (err error) {
-	k.watcher, err = bridge.NewWatcher(bridge.WatchConfig{Wanted: k.host.wanted, Handle: k.bridgeDrift})
+	k.watcher, err = bridge.NewWatcher(bridge.WatchConfig{Wanted: k.host.wanted, Handle: k.bridgeDrift, Harmless: k.guestRoutes})
 	return err
 }
 
@@ -193,13 +193,31 @@ func (k *keeper) dependents(ctx context.Context) {
 	k.trouble("can't look at the edge's rules", err)
 	translate, err := h.gatewayPart(ctx)
 	k.trouble("can't look at the NAT64 device", err)
+	routes, err := h.guestRoutesPart(ctx)
+	k.trouble(noGuestRoutes, err)
 	var list []deviation
-	for _, s := range plan.Join(edge.plan, translate.plan).Phase(plan.Apply).Steps {
+	for _, s := range plan.Join(edge.plan, translate.plan, routes.plan).Phase(plan.Apply).Steps {
 		list = append(list, deviation{step: s})
 		k.log.Info("put back with it", "part", s.Part, "step", s.Text)
 	}
 	_, err = repair(ctx, list)
 	k.trouble("the rules and parameters of a link could not be put back", err)
+}
+
+// guestRoutes is the part of the routes to guests' own IPv4 addresses, which
+// stand on the bridge and are none of its own.
+func (k *keeper) guestRoutes(ctx context.Context) (time.Duration, error) {
+	since := time.Now()
+	routes, err := k.host.guestRoutesPart(ctx)
+	k.trouble(noGuestRoutes, err)
+	var list []deviation
+	for _, s := range routes.plan.Steps {
+		list = append(list, deviation{found: "the routes to guests' own addresses are others", step: s})
+	}
+	if len(list) == 0 {
+		return k.settled(ctx), nil
+	}
+	return k.drift(ctx, finding{list, since, nil, func() ([]bridge.Suspect, bool) { return nil, false }})
 }
 
 // repair runs all steps, also those after one that fails: half of the way back
@@ -222,6 +240,8 @@ func repair(ctx context.Context, list []deviation) (failed map[string]bool, err 
 const (
 	noWayBack   = "the host's network can't be put back"
 	halfWayBack = "not everything could be put back"
+
+	noGuestRoutes = "can't look at the routes to guests' own addresses"
 )
 
 // trouble logs an error once, however often it comes, until it is over: err is
