@@ -270,6 +270,7 @@ func (h host) persistConfig() (persist.Config, error) {
 		Bridge:     h.wanted,
 		Format:     h.config.Persist.Format,
 		Root:       h.config.Persist.Root,
+		StateDir:   h.config.StateDir,
 		ConfigFile: h.config.path,
 	}
 	exe, err := os.Executable()
