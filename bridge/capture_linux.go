@@ -284,6 +284,9 @@ func (s *State) captureRoute(r routeMessage) {
 	if r.Table == unix.RT_TABLE_LOCAL && (r.Protocol == unix.RTPROT_UNSPEC || r.Protocol == protocolKernel) || r.Type == unix.RTN_MULTICAST {
 		return
 	}
+	if s.Foreign != 0 && r.Protocol == s.Foreign {
+		return
+	}
 	ours := func(link string) bool { return link != "" && (link == s.Uplink || link == s.Bridge) }
 	for _, hop := range r.Hops.List() {
 		if ours(hop.Link) {

@@ -56,6 +56,10 @@ type Config struct {
 	// AcceptDeadTime says that the dead time is known of. STP is refused without
 	// it.
 	AcceptDeadTime bool
+	// Foreign is the protocol (rt_protos) of routes that somebody else makes and
+	// removes, such as guest/hostroute: they are no part of any state. Default
+	// none.
+	Foreign int
 	// Guests is how many there may be. The machine's neighbour tables are made
 	// large enough for them; default 0 leaves the tables as they are.
 	Guests int
@@ -117,7 +121,7 @@ func (c Config) Scope() Scope {
 	if c.Bridge == "" {
 		c.Bridge = DefaultName
 	}
-	return Scope{Uplink: c.Uplink, Bridge: c.Bridge}
+	return Scope{Uplink: c.Uplink, Bridge: c.Bridge, Foreign: c.Foreign}
 }
 
 // HostPrefix returns the /64 that this Config and what is there agree on.

@@ -15,6 +15,9 @@ type Scope struct {
 	Uplink string `json:"uplink"`
 	// Bridge is the link that takes over its identity.
 	Bridge string `json:"bridge"`
+	// Foreign is the protocol of routes that are somebody else's; see
+	// Config.Foreign.
+	Foreign int `json:"foreign,omitempty"`
 }
 
 // State is what this package owns on a host: the scope's links with all that

@@ -26,6 +26,11 @@ type WatchConfig struct {
 	// is as wanted again it is told so by an empty Drift. An error ends Run.
 	Handle func(ctx context.Context, d Drift) (again time.Duration, err error)
 
+	// Harmless, if set, is called like Handle where something happened on the links
+	// that is no difference, and again after the time that it returned. Whoever has
+	// routes of their own there (Config.Foreign) learns of it.
+	Harmless func(ctx context.Context) (again time.Duration, err error)
+
 	// readBuffer of the netlink socket; default 4 MiB.
 	readBuffer int
 }

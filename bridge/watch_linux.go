@@ -130,6 +130,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		}
 		begun := earliest(since, time.Now())
 		forced := !again.IsZero() && !time.Now().Before(again)
+		touched := !since.IsZero()
 		due, since = time.Time{}, time.Time{}
 		if forced {
 			again = time.Time{}
@@ -142,12 +143,17 @@ func (w *Watcher) Run(ctx context.Context) error {
 		if signature == "" && last == "" {
 			w.events.forget() // it did no harm
 		}
-		if signature == last && !forced {
+		harmless := signature == "" && last == "" && w.cfg.Harmless != nil && (touched || forced)
+		if signature == last && !forced && !harmless {
 			continue
 		}
 		d.Since, d.suspects = begun, w.suspects
 		var wait time.Duration
 		err := w.home.Do(func() (err error) {
+			if harmless {
+				wait, err = w.cfg.Harmless(ctx)
+				return err
+			}
 			wait, err = w.cfg.Handle(ctx, d)
 			return err
 		})

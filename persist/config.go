@@ -87,6 +87,10 @@ type Config struct {
 	// unit has Executable load at boot, with the arguments "edge -load" and a
 	// path, before any link comes up; neither is written if it is empty.
 	Edge []byte
+	// StateDir is where the program keeps what must outlive it, in place of
+	// /run/sixhost, which the unit makes; it must be absolute. The unit lets the
+	// program write there, and makes the folder where it is missing.
+	StateDir string
 	// ConfigFile is the absolute path that the program gets with -f; default
 	// none.
 	ConfigFile string

@@ -72,6 +72,8 @@ func TestRefusals(t *testing.T) {
 		}, ErrInexpressible, "route 198.51.100.0/24: is for the type of service 0x8"},
 		{"relative program", map[string]string{eth: hetzner}, func(c *Config) { c.Executable = "fullhost" }, ErrPath, `executable: the unit needs an absolute path, not "fullhost"`},
 		{"relative file", map[string]string{eth: hetzner}, func(c *Config) { c.Executable, c.ConfigFile = "/bin/fullhost", "host.yaml" }, ErrPath, `configuration file: the unit needs an absolute path, not "host.yaml"`},
+		{"relative state", map[string]string{eth: hetzner}, func(c *Config) { c.Executable, c.StateDir = "/bin/fullhost", "state" }, ErrPath, `state folder: the unit needs an absolute path, not "state"`},
+		{"state in quotes", map[string]string{eth: hetzner}, func(c *Config) { c.Executable, c.StateDir = "/bin/fullhost", `/srv/"a"` }, ErrPath, "state folder: a unit can't name"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := Config{Bridge: wanted(), Root: rootWith(t, tc.files)}

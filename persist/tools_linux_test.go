@@ -121,7 +121,7 @@ func TestUnitVerify(t *testing.T) {
 	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	unit, err := (Config{Executable: program, ConfigFile: `/etc/six host/"$a\b%n".yaml`}).unit()
+	unit, err := (Config{Executable: program, ConfigFile: `/etc/six host/"$a\b%n".yaml`, StateDir: "/var/lib/six $a%n"}).unit()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,10 @@ func (c Config) unit() ([]byte, error) {
 		}
 		command += " -f " + file
 	}
+	state, err := c.stateSettings()
+	if err != nil {
+		return nil, err
+	}
 	return []byte(header + `
 [Unit]
 Description=IPv4 Internet, addresses and names for IPv6-only guests
@@ -68,7 +72,7 @@ RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes
 ReadOnlyPaths=/run
 ReadWritePaths=-/run/systemd/network
-
+` + state + `
 CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_BPF CAP_PERFMON
 ` + unitProtection + `PrivateTmp=yes
 DevicePolicy=closed
@@ -79,6 +83,28 @@ RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET
 [Install]
 WantedBy=multi-user.target
 `), nil
+}
+
+// defaultStateDir is what RuntimeDirectory= makes.
+const defaultStateDir = "/run/sixhost"
+
+// stateSettings lets the service write to another StateDir. What is to be writable
+// must be there when the service's own view of the files is made, so that the
+// folder is made outside of that, before.
+func (c Config) stateSettings() (string, error) {
+	if c.StateDir == "" || path.Clean(c.StateDir) == defaultStateDir {
+		return "", nil
+	}
+	dir := path.Clean(c.StateDir)
+	word, err := unitPathOf("state folder", dir)
+	if err != nil {
+		return "", err
+	}
+	if strings.ContainsAny(dir, `"\`) {
+		return "", &plan.Refusal{Subject: "state folder", Reason: fmt.Sprintf("a unit can't name %q among the paths that are writable", dir), Err: ErrPath}
+	}
+	// Unlike a command line, a list of paths has no variables.
+	return "ExecStartPre=+/bin/mkdir -p -m 0700 " + word + "\nReadWritePaths=\"" + strings.ReplaceAll(dir, "%", "%%") + "\"\n", nil
 }
 
 // What both units give up beside what each names for itself.

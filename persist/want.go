@@ -60,8 +60,9 @@ func (c Config) State(there State) (State, error) {
 		}
 		w.write(unitPath, 0o644, unit)
 		w.put(File{Path: unitLinkPath, Target: unitLinkTarget})
-		for _, p := range []string{c.Executable, c.ConfigFile} {
-			if passing(p) {
+		for _, p := range []string{c.Executable, c.ConfigFile, c.StateDir} {
+			// What is kept there is of no use after a reboot.
+			if passing(p) && (p != c.StateDir || !strings.HasPrefix(path.Clean(p), "/run/")) {
 				w.note("the unit needs %s, which a reboot removes or the unit can't see; put it elsewhere", p)
 			}
 		}

@@ -47,6 +47,9 @@ func (a app) apply(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := ch.host.refuseTaken(ctx); err != nil {
+		return err
+	}
 	ch.host.describe(a.stdout)
 	if err := ch.plan.WriteText(a.stdout); err != nil {
 		return err
@@ -217,6 +220,9 @@ func (a app) finish(ctx context.Context, c config) error {
 	if err := ch.ready("confirm"); err != nil {
 		return err
 	}
+	if err := ch.confirmable(ctx); err != nil {
+		return err
+	}
 	for _, phase := range []plan.Phase{plan.Apply, plan.Confirm} {
 		if err := ch.plan.Run(ctx, phase, func(n, of int, s plan.Step) {
 			fmt.Fprintf(a.stdout, "[%d/%d] %s\n", n, of, s.Text)
@@ -224,7 +230,20 @@ func (a app) finish(ctx context.Context, c config) error {
 			return err
 		}
 	}
-	return nil
+	return rememberConfirmed(c)
+}
+
+// confirmable refuses a file that was edited since it was applied.
+func (ch change) confirmable(ctx context.Context) error {
+	last, err := loadConfirmed(ch.host.config.path)
+	if last == nil || err != nil || ch.inForce() {
+		return nil // nothing, or nothing legible, to compare with
+	}
+	confirmed, err := prepare(ctx, *last)
+	if err != nil {
+		return nil
+	}
+	return ch.unconfirmed("confirm", confirmed)
 }
 
 // undo takes the open change back.

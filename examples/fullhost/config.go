@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -66,6 +67,8 @@ type config struct {
 
 	// path is the file all this was read from, absolute; "" if there is none.
 	path string
+	// text is what it had in it.
+	text []byte
 }
 
 type treeConfig struct {
@@ -139,26 +142,35 @@ func (u *upstream) UnmarshalText(b []byte) error {
 
 // loadConfig reads the file; path "" means the default file, if it exists.
 func loadConfig(path string) (config, error) {
-	var c config
 	if path == "" {
 		if _, err := os.Stat(defaultFile); errors.Is(err, fs.ErrNotExist) {
-			return c.withDefaults(), nil
+			return config{}.withDefaults(), nil
 		}
 		path = defaultFile
 	}
-	f, err := os.Open(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return config{}, &plan.Refusal{Subject: path, Reason: "can't be read: " + errText(err), Err: err}
 	}
-	defer f.Close()
-	if err := decodeStrict(path, f, &c); err != nil {
+	c, err := parseConfig(path, text)
+	if err != nil {
 		return config{}, err
 	}
 	if c.path, err = filepath.Abs(path); err != nil {
 		return config{}, fmt.Errorf("find %s: %w", path, err)
 	}
+	return c, nil
+}
+
+// parseConfig reads the text of a file of the given name.
+func parseConfig(name string, text []byte) (config, error) {
+	var c config
+	if err := decodeStrict(name, bytes.NewReader(text), &c); err != nil {
+		return config{}, err
+	}
+	c.text = text
 	c = c.withDefaults()
-	return c, c.validate(path)
+	return c, c.validate(name)
 }
 
 // errText is an error without the path that the sentence names already.

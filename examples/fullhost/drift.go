@@ -67,7 +67,7 @@ func newKeeper(h host, path string, log *slog.Logger) (*keeper, error) {
 
 // open subscribes to changes, for the wanted state of now.
 func (k *keeper) open() (err error) {
-	k.watcher, err = bridge.NewWatcher(bridge.WatchConfig{Wanted: k.host.wanted, Handle: k.bridgeDrift})
+	k.watcher, err = bridge.NewWatcher(bridge.WatchConfig{Wanted: k.host.wanted, Handle: k.bridgeDrift, Harmless: k.guestRoutes})
 	return err
 }
 
@@ -193,13 +193,31 @@ func (k *keeper) dependents(ctx context.Context) {
 	k.trouble("can't look at the edge's rules", err)
 	translate, err := h.gatewayPart(ctx)
 	k.trouble("can't look at the NAT64 device", err)
+	routes, err := h.guestRoutesPart(ctx)
+	k.trouble(noGuestRoutes, err)
 	var list []deviation
-	for _, s := range plan.Join(edge.plan, translate.plan).Phase(plan.Apply).Steps {
+	for _, s := range plan.Join(edge.plan, translate.plan, routes.plan).Phase(plan.Apply).Steps {
 		list = append(list, deviation{step: s})
 		k.log.Info("put back with it", "part", s.Part, "step", s.Text)
 	}
 	_, err = repair(ctx, list)
 	k.trouble("the rules and parameters of a link could not be put back", err)
+}
+
+// guestRoutes is the part of the routes to guests' own IPv4 addresses, which
+// stand on the bridge and are none of its own.
+func (k *keeper) guestRoutes(ctx context.Context) (time.Duration, error) {
+	since := time.Now()
+	routes, err := k.host.guestRoutesPart(ctx)
+	k.trouble(noGuestRoutes, err)
+	var list []deviation
+	for _, s := range routes.plan.Steps {
+		list = append(list, deviation{found: "the routes to guests' own addresses are others", step: s})
+	}
+	if len(list) == 0 {
+		return k.settled(ctx), nil
+	}
+	return k.drift(ctx, finding{list, since, nil, func() ([]bridge.Suspect, bool) { return nil, false }})
 }
 
 // repair runs all steps, also those after one that fails: half of the way back
@@ -222,6 +240,8 @@ func repair(ctx context.Context, list []deviation) (failed map[string]bool, err 
 const (
 	noWayBack   = "the host's network can't be put back"
 	halfWayBack = "not everything could be put back"
+
+	noGuestRoutes = "can't look at the routes to guests' own addresses"
 )
 
 // trouble logs an error once, however often it comes, until it is over: err is
@@ -344,21 +364,18 @@ func refuseFailed(st rollback.ChangeStatus) error {
 }
 
 // derive reads the file and the host again after a change. It returns an error
-// where the services would not be the same.
+// where the services would not be the same. A change that was taken back leaves a
+// file that wants it still: the host is as it was, and so run stays.
 func (k *keeper) derive(ctx context.Context) error {
 	again := func(why error) error {
 		return fmt.Errorf("the host was changed while run served it, so it has to be started again: %w", why)
 	}
-	c, err := loadConfig(k.path)
+	ch, why, err := servable(ctx, k.path, &k.host.config)
 	if err != nil {
 		return again(err)
 	}
-	ch, err := prepare(ctx, c)
-	if err != nil {
-		return again(err)
-	}
-	if err := ch.ready("run"); err != nil {
-		return again(err)
+	if why != nil {
+		k.log.Warn("the change was taken back and the file wants it still; run goes on with the host as it was", "file", why)
 	}
 	if !sameServices(k.host, ch.host) {
 		return again(errors.New("its addresses, guests or settings are others now"))
@@ -377,6 +394,7 @@ func (k *keeper) derive(ctx context.Context) error {
 func sameServices(a, b host) bool {
 	plain := func(h host) host {
 		h.edge.how, h.edge.ports = "", nil // the edge's keeper follows these
+		h.config.text = nil                // comments, and what is left out below
 		// The advertised MTU is all that is taken from there.
 		h.there, h.wanted = bridge.State{}, bridge.State{}
 		return h.withoutAdvertised()

@@ -173,12 +173,8 @@ func (k *edgeKeeper) handle(ctx context.Context, d macrewrite.Drift) (time.Durat
 // file may be about a change that is still to come, and where services are to be
 // others, run ends.
 func (k *edgeKeeper) derive(ctx context.Context) bool {
-	c, err := loadConfig(k.keeper.path)
-	if err != nil {
-		return false
-	}
-	ch, err := prepare(ctx, c)
-	if err != nil || ch.ready("run") != nil || !sameServices(k.keeper.host, ch.host) {
+	ch, _, err := servable(ctx, k.keeper.path, &k.keeper.host.config)
+	if err != nil || !sameServices(k.keeper.host, ch.host) {
 		return false
 	}
 	k.keeper.host = ch.host

@@ -24,7 +24,7 @@ type exposeConfig struct {
 }
 
 // sshPort is the one port that nobody means to give away who reaches the host
-// by it.
+// by it, whether somebody listens there at the moment or not: see refuseTaken.
 const sshPort = 22
 
 // addExposed derives what is exposed, once guests and addresses are known. What

@@ -14,6 +14,7 @@ import (
 	"github.com/sixhost/sixhost/bridge"
 	"github.com/sixhost/sixhost/bridge/handover"
 	"github.com/sixhost/sixhost/guest"
+	"github.com/sixhost/sixhost/guest/hostroute"
 	"github.com/sixhost/sixhost/macrewrite"
 	"github.com/sixhost/sixhost/nat64/dns64"
 	"github.com/sixhost/sixhost/nat64/gateway"
@@ -157,6 +158,7 @@ func (h host) bridgeConfig() bridge.Config {
 		Address: h.config.Address,
 		Static:  h.config.Static,
 		Guests:  max(len(h.config.Guests), fewGuests),
+		Foreign: hostroute.Protocol,
 
 		STP:            h.config.SpanningTree.Enabled,
 		ForwardDelay:   h.config.SpanningTree.ForwardDelay,
@@ -268,6 +270,7 @@ func (h host) persistConfig() (persist.Config, error) {
 		Bridge:     h.wanted,
 		Format:     h.config.Persist.Format,
 		Root:       h.config.Persist.Root,
+		StateDir:   h.config.StateDir,
 		ConfigFile: h.config.path,
 	}
 	exe, err := os.Executable()

@@ -27,7 +27,13 @@
 // While a change by fullhost apply is open, run puts nothing back. When the change
 // has been confirmed or taken back, run goes on if it would serve the same, and
 // otherwise ends with status 1 or 2, so that the service manager starts it again
-// with the new configuration. Editing host.yaml without apply changes nothing.
+// with the new configuration.
+//
+// Editing host.yaml without apply changes nothing that could lock anybody out, at
+// the next start of run and the next boot neither: confirm keeps a copy of what was
+// confirmed beside it (host.yaml.confirmed), and where the file wants other
+// addresses, routes or rules, or can't be read, run serves the copy and says so.
+// Guests, names that they serve, name servers and the like are taken from the file.
 //
 // What router advertisements say (the keys ra and dns.domain, the bridge's MTU)
 // run changes without a new start: after such a change, and on SIGUSR1, for which

@@ -11,6 +11,20 @@ import (
 type part struct {
 	captured plan.Captured
 	plan     plan.Plan
+	// wanted is the state that the plan leads to, and way plans from another; both
+	// are nil for a part that is planned otherwise.
+	wanted any
+	way    func(from, to any) (plan.Plan, error)
+}
+
+// since returns the steps from what another configuration of the same host wants
+// to what this one does.
+func (p part) since(other part) ([]plan.Step, error) {
+	if p.way == nil || other.way == nil {
+		return nil, nil
+	}
+	way, err := p.way(other.wanted, p.wanted)
+	return way.Steps, err
 }
 
 // partOf captures what is there, decides what is wanted, and plans the way.
@@ -28,13 +42,15 @@ func partOf[S any](name string, there S, want func(S) (S, error), steps func(fro
 	if err != nil {
 		return part{}, fmt.Errorf("%s: %w", name, err)
 	}
-	return part{captured: captured, plan: p}, nil
+	way := func(from, to any) (plan.Plan, error) { return steps(from.(S), to.(S)) }
+	return part{captured: captured, plan: p, wanted: to, way: way}, nil
 }
 
 // change is the whole way from the machine as it is to the host as wanted.
 type change struct {
 	host     host
 	captured []plan.Captured
+	parts    []part
 	plan     plan.Plan
 }
 
@@ -52,7 +68,7 @@ func prepare(ctx context.Context, c config) (change, error) {
 	if err != nil {
 		return change{}, err
 	}
-	ch := change{host: h}
+	ch := change{host: h, parts: parts}
 	var plans []plan.Plan
 	for _, p := range parts {
 		if p.captured.Part != "" {

@@ -12,6 +12,9 @@ func (a app) plan(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := ch.host.refuseTaken(ctx); err != nil {
+		return err
+	}
 	ch.host.describe(a.stdout)
 	return ch.plan.WriteText(a.stdout)
 }

@@ -203,7 +203,6 @@ func TestRunWithoutUplink(t *testing.T) {
 	g.hears(t, "that the way is gone", func(m *ndp.RouterAdvertisement) bool { return m.RouterLifetime == 0 })
 	// Before undo: what it brings back may be told before it has ended.
 	g.forget()
-	s.configure(t, "")
 	if status, _, stderr := program(t, s.ns, nil, "undo", "-f", s.file); status != 0 {
 		t.Fatalf("undo: status %d, %s", status, stderr)
 	}

@@ -26,9 +26,22 @@ type service interface {
 // serve makes what does not outlive a reboot (rules, the NAT64 device), runs the
 // servers and keeps the host's network as it is until it is told to stop.
 func (a app) serve(ctx context.Context, args []string) error {
+	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	c, path, err := a.hostCommand("run", args, nil)
-	if err != nil {
+	var refused *plan.Refusal
+	if err != nil && !errors.As(err, &refused) {
 		return err
+	}
+	confirmed, confirmedErr := loadConfirmed(path)
+	if confirmedErr != nil {
+		log.Warn("it is not known what was confirmed", "error", confirmedErr)
+	}
+	if err != nil {
+		// A file that can't be read says no more than one that was not applied.
+		if confirmed == nil || checkPrivilege() != nil {
+			return err
+		}
+		c = *confirmed
 	}
 	// A change that was cut off with all its processes is taken back by the next
 	// start, and that may be ours.
@@ -40,14 +53,13 @@ func (a app) serve(ctx context.Context, args []string) error {
 	if err := a.recover(ctx, c); err != nil {
 		return err
 	}
-	ch, err := prepare(ctx, c)
+	ch, why, err := servable(ctx, path, confirmed)
 	if err != nil {
 		return err
 	}
-	if err := ch.ready("run"); err != nil {
-		return err
+	if why != nil {
+		log.Warn("serving what was confirmed last, as the file is another", "file", why)
 	}
-	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	keep, err := newKeeper(ch.host, path, log)
 	if err != nil {
 		return err

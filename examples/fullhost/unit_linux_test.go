@@ -75,6 +75,7 @@ func TestRunAsService(t *testing.T) {
 	s.tracer = []string{nstest.Tool(t, "strace"), "-D", "-f", "-qq", "--seccomp-bpf", "-e", "signal=none", "-o", forbidden,
 		"-e", "trace=!?" + strings.Join(unitSystemCalls(t), ",?")}
 	s.configure(t, "nat64: {fast_path: "+pins+"/nat64}\n")
+	s.applyAndConfirm(t)
 	s.again(t)
 
 	_, stdout, _ := program(t, s.ns, nil, "doctor", "-f", s.file)
