@@ -101,6 +101,14 @@ func (k *edgeKeeper) ports() {
 	k.want()
 }
 
+// follow takes over the guests of a host that has others.
+func (k *edgeKeeper) follow(h host) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.keeper.host = k.keeper.host.withFound(h.domains)
+	k.want()
+}
+
 // want hands the wanted state over; the watcher compares.
 func (k *edgeKeeper) want() {
 	wanted, err := k.keeper.host.edgeAfter()

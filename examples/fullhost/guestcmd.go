@@ -114,7 +114,7 @@ func (a app) guest(ctx context.Context, args []string) error {
 
 // listed finds the guest in host.yaml.
 func (g *guestCommand) listed() (hostGuest, error) {
-	for _, e := range g.h.guests {
+	for _, e := range g.h.listed() {
 		if e.Name == g.name {
 			return e, nil
 		}

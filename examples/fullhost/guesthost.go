@@ -6,6 +6,8 @@ import (
 
 	"github.com/sixhost/sixhost/guest"
 	"github.com/sixhost/sixhost/guest/hostroute"
+	"github.com/sixhost/sixhost/nat64/dns64"
+	"github.com/sixhost/sixhost/slaac"
 )
 
 // What follows from the guests for packages that host.go has nothing of its own
@@ -28,6 +30,52 @@ func (h host) routedGuests() []netip.Addr {
 		list = append(list, g.ExtraIPv4...)
 	}
 	return list
+}
+
+// plainClients are addresses of guests that the name server synthesises nothing
+// for: they have an IPv4 address of their own, and want what the world has.
+func (h host) plainClients() []netip.Prefix {
+	var list []netip.Prefix
+	for _, g := range h.guests {
+		if !g.NoDNS64 {
+			continue
+		}
+		addrs := append([]netip.Addr{g.address, slaac.LinkLocal(g.LinkAddr())}, g.entry.Addresses...)
+		for _, a := range addrs {
+			list = append(list, netip.PrefixFrom(a, a.BitLen()))
+		}
+	}
+	return list
+}
+
+// hosts are the names that the name server answers for by itself: those of the
+// zone, so that guests find each other before anybody has entered it anywhere,
+// and whoever else comes or goes. Without a domain there are none.
+func (h host) hosts() ([]dns64.Host, error) {
+	if h.config.DNS.Domain == "" {
+		return nil, nil
+	}
+	sections, err := h.zoneOf(hostName, h.config.DNS.Domain).Sections()
+	if err != nil {
+		return nil, err
+	}
+	var list []dns64.Host
+	at := make(map[string]int)
+	for _, s := range sections {
+		for _, r := range s.Records {
+			a, err := netip.ParseAddr(r.Value)
+			if err != nil {
+				continue // a PTR record
+			}
+			if _, known := at[r.Name]; !known {
+				at[r.Name] = len(list)
+				list = append(list, dns64.Host{Name: r.Name})
+			}
+			e := &list[at[r.Name]]
+			e.Addrs = append(e.Addrs, a)
+		}
+	}
+	return list, nil
 }
 
 // guestRoutesPart plans the routes to guests' own IPv4 addresses.

@@ -134,6 +134,13 @@ func (v *virtHost) dial(t *testing.T) *libvirtguests.Conn {
 // restart kills libvirtd, and waits for another.
 func (v *virtHost) restart(t *testing.T) {
 	t.Helper()
+	v.kill(t)
+	v.dial(t).Close()
+}
+
+// kill kills libvirtd; the shell starts another.
+func (v *virtHost) kill(t *testing.T) {
+	t.Helper()
 	// The number is one of its own namespace: find whom it is here.
 	pid := v.findDaemon(t)
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
@@ -147,7 +154,6 @@ func (v *virtHost) restart(t *testing.T) {
 			t.Fatal("libvirtd does not die")
 		}
 	}
-	v.dial(t).Close()
 }
 
 // findDaemon looks for libvirtd among the descendants of the shell.

@@ -29,6 +29,10 @@ type Domain struct {
 	Running   bool `json:"running"`
 	Autostart bool `json:"autostart"`
 
+	// Serve are the host names that the domain's metadata says it serves: see
+	// [MetadataURI].
+	Serve []string `json:"serve,omitempty"`
+
 	// xml defines the domain; "" for one that was found.
 	xml string
 }
@@ -64,7 +68,7 @@ func read(x, bridge string) (Domain, error) {
 	if err := l.Unmarshal(x); err != nil {
 		return Domain{}, fmt.Errorf("read domain: %w", err)
 	}
-	d := Domain{Name: l.Name, UUID: l.UUID}
+	d := Domain{Name: l.Name, UUID: l.UUID, Serve: served(l.Metadata)}
 	if l.Memory != nil {
 		d.Machine.MemoryKiB = l.Memory.Value * perUnit(l.Memory.Unit) / 1024
 	}
