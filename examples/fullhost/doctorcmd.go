@@ -9,6 +9,7 @@ import (
 
 	"github.com/sixhost/sixhost/bridge"
 	"github.com/sixhost/sixhost/bridge/handover"
+	"github.com/sixhost/sixhost/guest/hostroute"
 	"github.com/sixhost/sixhost/macrewrite"
 	"github.com/sixhost/sixhost/nat64/gateway"
 	"github.com/sixhost/sixhost/persist"
@@ -80,6 +81,7 @@ func (d *doctor) drift(p plan.Plan) {
 		{bridge.Part, "bridge and addresses are as wanted"},
 		{macrewrite.Part, "edge rules are as wanted"},
 		{gateway.Part, "NAT64 device and rules are as wanted"},
+		{hostroute.Part, "guests' own IPv4 addresses are led to them"},
 		{handover.Part, "network manager is off or on as wanted"},
 		{persist.Part, "next boot has the same network"},
 	} {

@@ -20,7 +20,7 @@ import (
 type edgeKeeper struct {
 	keeper  *keeper // of a host of its own, for the open change and the log
 	watcher *macrewrite.Watcher
-	// answers is set with an on-link provider.
+	// answers is set where the provider asks for guests' addresses.
 	answers *macrewrite.Answerer
 
 	mu      sync.Mutex

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"net/netip"
+	"slices"
 
 	"github.com/sixhost/sixhost/guest"
 	"github.com/sixhost/sixhost/guest/hostroute"
+	"github.com/sixhost/sixhost/macrewrite"
 	"github.com/sixhost/sixhost/nat64/dns64"
 	"github.com/sixhost/sixhost/slaac"
 )
@@ -78,16 +80,29 @@ func (h host) hosts() ([]dns64.Host, error) {
 	return list, nil
 }
 
+func (h host) guestRoutes() hostroute.Config {
+	// run answers ARP for them where the provider asks.
+	cfg := hostroute.Config{Bridge: h.bridgeName, Guests: h.routedGuests(), Answered: true}
+	for _, a := range h.wanted.Addrs {
+		cfg.Host = append(cfg.Host, a.Prefix)
+	}
+	return cfg
+}
+
+// answers reports whether somebody on the provider's segment asks for guests'
+// addresses, so that the host has to answer: for all of them, or for an IPv4
+// address of a guest's own that is in a prefix of the host's.
+func (h host) answers() bool {
+	return h.edge.kind == macrewrite.OnLink || slices.ContainsFunc(h.routedGuests(), h.guestRoutes().OnLink)
+}
+
 // guestRoutesPart plans the routes to guests' own IPv4 addresses.
 func (h host) guestRoutesPart(ctx context.Context) (part, error) {
 	there, err := hostroute.Capture(ctx, h.bridgeName)
 	if err != nil {
 		return part{}, err
 	}
-	cfg := hostroute.Config{Bridge: h.bridgeName, Guests: h.routedGuests()}
-	for _, a := range h.wanted.Addrs {
-		cfg.Host = append(cfg.Host, a.Prefix)
-	}
+	cfg := h.guestRoutes()
 	return partOf(hostroute.Part, there, cfg.State, hostroute.Plan)
 }
 

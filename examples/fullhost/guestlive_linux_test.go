@@ -184,7 +184,9 @@ func TestLiveInventory(t *testing.T) {
 	domain("undefine", "idle")
 	domain("undefine", "Old Shop")
 	eventually(t, "the names to be gone", func() bool { return resolves("old-shop", netip.Addr{}) && resolves("idle", netip.Addr{}) })
-	eventually(t, "the edge to forget them", func() bool { return !strings.Contains(edge(), shop.String()) && !strings.Contains(edge(), idle.String()) })
+	eventually(t, "the edge to forget them", func() bool {
+		return !strings.Contains(edge(), shop.String()) && !strings.Contains(edge(), idle.String())
+	})
 	eventually(t, "the front door to close", func() bool { return !doorOpen() })
 	if out := p.repeat(ctx); out != "" {
 		t.Errorf("afterwards a plan has:\n%s", out)

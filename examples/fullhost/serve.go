@@ -172,7 +172,7 @@ func (h host) services(log *slog.Logger) (list []namedService, err error) {
 	if err := add("guests", guests, nil); err != nil {
 		return nil, err
 	}
-	if h.edge.kind == macrewrite.OnLink {
+	if h.answers() {
 		answers, err := macrewrite.NewAnswerer(h.answerConfig(), log)
 		if err := add(answererName, answers, err); err != nil {
 			return nil, err
