@@ -128,12 +128,12 @@ func (g *guestCommand) list(ctx context.Context) error {
 		return err
 	}
 	list := g.h.inventory(found)
-	seen, err := g.h.neighbors(ctx)
+	odd, err := g.h.mispredictions(ctx, list)
 	if err != nil {
 		return err
 	}
 	for i, e := range list {
-		for _, m := range mispredicted(g.h.prefix, list, seen) {
+		for _, m := range odd {
 			if m.Guest == e.Name {
 				list[i].Note = strings.TrimPrefix(list[i].Note+"; "+m.String(), "; ")
 			}

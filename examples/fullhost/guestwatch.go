@@ -161,7 +161,7 @@ func sameGuest(a, b inventoryGuest) bool {
 
 // look tells, once for each address, of guests that use another one.
 func (w *guestWatch) look(ctx context.Context) {
-	table, err := w.host.neighbors(ctx)
+	found, err := w.host.mispredictions(ctx, w.list)
 	if err != nil {
 		if ctx.Err() == nil {
 			w.log.Warn("can't see which addresses guests use", "error", err)
@@ -170,7 +170,6 @@ func (w *guestWatch) look(ctx context.Context) {
 	}
 	// A privacy address is another one every day: what is long gone need not be
 	// remembered.
-	found := mispredicted(w.host.prefix, w.list, table)
 	for m := range w.told {
 		if !slices.Contains(found, m) {
 			delete(w.told, m)
