@@ -191,7 +191,7 @@ type guestParts struct{ kernel, initrd string }
 
 // guestModules are Debian's drivers in the order they need each other.
 func guestModules() []string {
-	return []string{"virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "failover", "net_failover", "virtio_net"}
+	return []string{"virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "failover", "net_failover", "virtio_net", "evdev", "button"}
 }
 
 // newGuestParts takes Debian's cloud kernel out of its package and makes an
@@ -367,6 +367,10 @@ httpd -p [::]:80 -h /www
 echo 'read word; [ "$word" = reboot ] && echo SIXHOST asked to reboot >/dev/console && reboot -f' >/tmp/control
 nc -ll -p 9 -e sh /tmp/control &
 nc -ll -p 7 -e cat &
+mkdir -p /etc/acpi/PWRF
+printf '#!/bin/sh\necho SIXHOST $(cut -d" " -f1 /proc/uptime) off >/dev/console\npoweroff -f\n' >/etc/acpi/PWRF/00000080
+chmod +x /etc/acpi/PWRF/00000080
+acpid -d >/dev/null 2>&1 &
 until netstat -lnt | grep -q ':7 ' && netstat -lnt | grep -q ':9 ' && netstat -lnt | grep -q ':80 '; do usleep 50000; done
 say ready
 while :; do sleep 1000; done
@@ -407,15 +411,7 @@ func (c console) said(t *testing.T) (list []said) {
 func (c console) boot(t *testing.T, n int) map[string]said {
 	t.Helper()
 	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		var of []map[string]said
-		for _, s := range c.said(t) {
-			if s.word == "kernel" {
-				of = append(of, make(map[string]said))
-			}
-			if len(of) > 0 {
-				of[len(of)-1][s.word] = s
-			}
-		}
+		of := c.boots(t)
 		if len(of) >= n {
 			if _, ready := of[n-1]["ready"]; ready {
 				return of[n-1]
@@ -426,4 +422,27 @@ func (c console) boot(t *testing.T, n int) map[string]said {
 			t.Fatalf("boot %d is not ready; the console has\n%s", n, b)
 		}
 	}
+}
+
+// boots is what it said, by start.
+func (c console) boots(t *testing.T) (of []map[string]said) {
+	t.Helper()
+	for _, s := range c.said(t) {
+		if s.word == "kernel" {
+			of = append(of, make(map[string]said))
+		}
+		if len(of) > 0 {
+			of[len(of)-1][s.word] = s
+		}
+	}
+	return of
+}
+
+// last is what it said since its last start.
+func (c console) last(t *testing.T) map[string]said {
+	t.Helper()
+	if of := c.boots(t); len(of) > 0 {
+		return of[len(of)-1]
+	}
+	return nil
 }
