@@ -271,7 +271,7 @@ func TestRealGuests(t *testing.T) {
 	listed("web", "not defined")
 }
 
-func guestAddr(t *testing.T, name string) netip.Addr {
+func guestAddr(t testing.TB, name string) netip.Addr {
 	t.Helper()
 	a, err := slaac.Addr(lab.ServerIPv6().Masked(), slaac.GuestMAC(name))
 	if err != nil {
@@ -283,7 +283,7 @@ func guestAddr(t *testing.T, name string) netip.Addr {
 // bootSplit is how long after the kernel's start what was there.
 func bootSplit(s map[string]said) string {
 	var parts []string
-	for _, word := range []string{"kernel", "link", "address", "resolver", "nat64", "ready"} {
+	for _, word := range []string{"kernel", "link", "local", "route", "address", "resolver", "dns", "nat64", "ready"} {
 		parts = append(parts, fmt.Sprintf("%s at %s s", word, s[word].uptime))
 	}
 	return strings.Join(parts, ", ")
@@ -305,7 +305,7 @@ func reboot(t *testing.T, l *lab.Lab, a netip.Addr) {
 }
 
 // guestServer writes the server's host.yaml, with two real guests.
-func guestServer(t *testing.T, l *lab.Lab, v *virtHost, parts guestParts, own netip.Addr) *productRecipe {
+func guestServer(t testing.TB, l *lab.Lab, v *virtHost, parts guestParts, own netip.Addr) *productRecipe {
 	t.Helper()
 	dir := t.TempDir()
 	p := &productRecipe{lab: l, out: newProgress(io.Discard, false), dir: dir, config: filepath.Join(dir, "host.yaml")}
@@ -336,7 +336,7 @@ func guestServer(t *testing.T, l *lab.Lab, v *virtHost, parts guestParts, own ne
 }
 
 // say runs a command in the server to its end and returns what it said.
-func (p *productRecipe) say(t *testing.T, args ...string) string {
+func (p *productRecipe) say(t testing.TB, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", args...)
 	w := &lineWriter{line: func(string) {}}

@@ -135,7 +135,7 @@ func (g *guestCommand) list(ctx context.Context) error {
 	for i, e := range list {
 		for _, m := range odd {
 			if m.Guest == e.Name {
-				list[i].Note = strings.TrimPrefix(list[i].Note+"; "+m.String(), "; ")
+				list[i].note(m.String())
 			}
 		}
 	}

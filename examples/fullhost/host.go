@@ -44,6 +44,7 @@ type host struct {
 	domains    libvirtguests.State // on the bridge, as run has last seen them
 	edge       edgeInput
 	exposed    []gateway.Expose
+	warnings   []guest.Warning // about guests of the file
 }
 
 // hostGuest is a guest with what follows from its entry.
@@ -120,7 +121,8 @@ func (h *host) addGuests() error {
 	}
 	// What is only worth a warning (a guest's MAC that is not locally
 	// administered) does not stop anything.
-	if _, err := guest.Validate(list, h.mac); err != nil {
+	var err error
+	if h.warnings, err = guest.Validate(list, h.mac); err != nil {
 		return &plan.Refusal{Subject: "guests", Reason: err.Error(), Err: err}
 	}
 	for i, g := range list {

@@ -54,7 +54,13 @@ const hostName = "host"
 func (h host) inventory(found libvirtguests.State) []inventoryGuest {
 	var list []inventoryGuest
 	for _, g := range h.listed() {
-		list = append(list, inventoryGuest{Name: g.Name, MAC: g.LinkAddr(), Addr: g.address, Port: g.Port(), IPv4: g.ExtraIPv4, Serve: g.serve, Listed: true})
+		e := inventoryGuest{Name: g.Name, MAC: g.LinkAddr(), Addr: g.address, Port: g.Port(), IPv4: g.ExtraIPv4, Serve: g.serve, Listed: true}
+		for _, w := range h.warnings {
+			if w.Guest == g.Name {
+				e.note(w.Text)
+			}
+		}
+		list = append(list, e)
 	}
 	var others []inventoryGuest
 	for _, d := range found.Domains {
@@ -66,7 +72,7 @@ func (h host) inventory(found libvirtguests.State) []inventoryGuest {
 					g.Port = n.Port
 				}
 				if d.Name != g.Name {
-					g.Note = fmt.Sprintf("libvirt calls it %s", d.Name)
+					g.note("libvirt calls it " + d.Name)
 				}
 				continue
 			}
@@ -161,6 +167,9 @@ func (h host) place(list, others []inventoryGuest) {
 	}
 }
 
+// note adds what is worth knowing.
+func (g *inventoryGuest) note(text string) { g.Note = strings.TrimPrefix(g.Note+"; "+text, "; ") }
+
 // refuse notes why a guest can't be served, before anything else.
 func (g *inventoryGuest) refuse(why string) {
 	g.Note = strings.TrimSuffix(why+"; "+g.Note, "; ")
@@ -178,7 +187,7 @@ func (g *inventoryGuest) serveOnly(taken map[string]string) {
 			why = "is served by " + other
 		}
 		if why != "" {
-			g.Note = strings.TrimPrefix(fmt.Sprintf("%s; %q in its metadata %s", g.Note, name, why), "; ")
+			g.note(fmt.Sprintf("%q in its metadata %s", name, why))
 			continue
 		}
 		taken[name] = g.Name

@@ -99,3 +99,42 @@ func TestMispredicted(t *testing.T) {
 		t.Errorf("as predicted, and yet %v", got)
 	}
 }
+
+// What the file says of MACs: the zero one is refused where it is read, a group's
+// and the host's where guests are looked at together, and one of a real card's is
+// only worth a word, in the plan and in the list.
+func TestGivenMACs(t *testing.T) {
+	read := func(mac string) (guestConfig, error) {
+		var c config
+		err := decodeStrict("f", strings.NewReader("guests: [{name: web, mac: \""+mac+"\"}]\n"), &c)
+		if err != nil {
+			return guestConfig{}, err
+		}
+		return c.Guests[0], nil
+	}
+	if _, err := read("00:00:00:00:00:00"); err == nil || !strings.Contains(err.Error(), "is all zero, which no interface has") {
+		t.Errorf("zero: %v", err)
+	}
+	for mac, want := range map[string]string{
+		"53:54:00:00:00:01": "is a group address",
+		"90:1b:0e:12:34:56": "is that of the host's NIC",
+		"fe:54:00:00:00:01": "libvirt keeps for the host's end",
+	} {
+		g, err := read(mac)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := host{config: config{Guests: []guestConfig{g}}, mac: slaac.MAC{0x90, 0x1b, 0x0e, 0x12, 0x34, 0x56}, prefix: netip.MustParsePrefix("2001:db8:1:3::/64")}
+		if err := h.addGuests(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", mac, err)
+		}
+	}
+	g, err := read("00:1b:21:00:00:01")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := inventoryHost(t, g)
+	if list := h.inventory(libvirtguests.State{}); !strings.Contains(list[0].Note, "universally administered") {
+		t.Errorf("the list has %+v", list)
+	}
+}
