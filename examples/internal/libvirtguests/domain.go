@@ -96,21 +96,22 @@ func read(x, bridge string) (Domain, error) {
 		d.NICs = append(d.NICs, n)
 	}
 	for _, k := range l.Devices.Disks {
-		text := k.Device
+		words := []string{k.Device}
 		if k.Driver != nil {
-			text += " " + k.Driver.Type
+			words = append(words, k.Driver.Type)
 		}
 		switch {
 		case k.Source == nil:
 		case k.Source.File != nil:
-			text += " " + k.Source.File.File
+			words = append(words, k.Source.File.File)
 		case k.Source.Block != nil:
-			text += " " + k.Source.Block.Dev
+			words = append(words, k.Source.Block.Dev)
 		}
 		if k.ReadOnly != nil {
-			text += " read-only"
+			words = append(words, "read-only")
 		}
-		d.Machine.Disks = append(d.Machine.Disks, text)
+		words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
+		d.Machine.Disks = append(d.Machine.Disks, strings.Join(words, " "))
 	}
 	for _, s := range l.Devices.Serials {
 		if s.Log != nil {
