@@ -21,7 +21,10 @@ import (
 
 // Answerer is the host's neighbour proxy towards an on-link provider: it answers
 // solicitations of the segment for the addresses of the guests that are there,
-// and for no other, with the host's MAC.
+// and ARP for their extra IPv4 addresses, and for no other, with the host's MAC.
+//
+// With a [Routed] provider it answers ARP alone, which is for hosts whose IPv4
+// addresses are on-link although the /64 is routed.
 type Answerer struct {
 	home *netns.Home
 	log  *slog.Logger
@@ -29,7 +32,7 @@ type Answerer struct {
 
 	mu     sync.Mutex
 	cfg    Config
-	live   map[netip.Addr]bool
+	live   map[netip.Addr]bool // of both families
 	groups map[netip.Addr]*net.UDPConn
 	socks  map[*net.UDPConn]int // how many groups each holds
 	index  int                  // of the bridge
@@ -101,6 +104,12 @@ func (a *Answerer) Guests(c Config) {
 	c = c.withDefaults()
 	live := map[netip.Addr]bool{}
 	for _, g := range c.Guests {
+		for _, addr := range g.ExtraIPv4 {
+			live[addr] = true
+		}
+		if c.Kind != OnLink {
+			continue
+		}
 		for _, addr := range g.Addresses(c.Prefix) {
 			live[addr] = true
 		}
@@ -111,7 +120,11 @@ func (a *Answerer) Guests(c Config) {
 	a.cfg, a.live = c, live
 	for addr := range live {
 		if !before[addr] && a.wire != nil {
-			if err := a.wire.send(advertisement(c.MAC, addr, allNodes(), slaac.MulticastMAC(allNodes()), flagOverride).frame()); err != nil {
+			out := announcement(c.MAC, addr).frame
+			if addr.Is6() {
+				out = advertisement(c.MAC, addr, allNodes(), slaac.MulticastMAC(allNodes()), flagOverride).frame
+			}
+			if err := a.wire.send(out()); err != nil {
 				a.log.Warn("a guest could not be announced to the segment", "address", addr, "error", err)
 			}
 		}
@@ -124,6 +137,9 @@ func (a *Answerer) Guests(c Config) {
 func (a *Answerer) joinGroups() {
 	wanted := map[netip.Addr]bool{}
 	for addr := range a.live {
+		if addr.Is4() {
+			continue
+		}
 		wanted[slaac.SolicitedNode(addr)] = true
 	}
 	err := a.home.Do(func() error {
@@ -234,7 +250,11 @@ func (a *Answerer) serve(ctx context.Context) error {
 		a.mu.Lock()
 		mac := a.cfg.MAC
 		a.mu.Unlock()
-		out, ok := answer(buf[:n], mac, func(addr netip.Addr) bool { return a.has(ctx, addr) })
+		live := func(addr netip.Addr) bool { return a.has(ctx, addr) }
+		out, ok := answer(buf[:n], mac, live)
+		if !ok {
+			out, ok = answerARP(buf[:n], mac, live)
+		}
 		if !ok {
 			continue
 		}
@@ -253,7 +273,7 @@ func (a *Answerer) has(ctx context.Context, addr netip.Addr) bool {
 	if a.live[addr] {
 		return true
 	}
-	if !a.cfg.Prefix.Contains(addr) || slices.Contains(a.cfg.Host, addr) || slices.Contains(a.cfg.Gateways, addr) {
+	if a.cfg.Kind != OnLink || !a.cfg.Prefix.Contains(addr) || slices.Contains(a.cfg.Host, addr) || slices.Contains(a.cfg.Gateways, addr) {
 		return false
 	}
 	for _, g := range a.cfg.Guests {

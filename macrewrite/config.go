@@ -18,7 +18,7 @@ const (
 	// and asks for no address in it.
 	Routed Kind = "routed"
 	// OnLink: the provider's router asks the segment for each address of the /64,
-	// and other hosts may have some. [Answer] answers for the guests.
+	// and other hosts may have some. An [Answerer] answers for the guests.
 	OnLink Kind = "on-link"
 )
 

@@ -14,7 +14,8 @@
 // guest's port and the NIC, redirects can't exist, and the provider sees one MAC.
 // With an on-link provider an [Answerer] answers on the NIC for the addresses of
 // the guests that are there, with the host's MAC, and for no other address; it
-// defends them against duplicates. It is a neighbour proxy of our own because
+// defends them against duplicates; it answers ARP for guests' extra IPv4 addresses
+// in the same way, where the provider asks for these. It is a neighbour proxy of our own because
 // the other ways are worse. The kernel's proxy entries belong to the bridge: they
 // would answer guests too, whose duplicate address detection would fail by it.
 // Rewriting MACs in bridged neighbour discovery would have to find options that

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/net/bpf"
@@ -58,15 +59,28 @@ func openWire(link string, types ...uint8) (*wire, error) {
 	return &wire{f: f}, nil
 }
 
-// filterOf takes IPv6 with ICMPv6 of these types right behind the header.
+// filterOf takes IPv6 with ICMPv6 of these types right behind the header, and
+// ARP's requests if the solicitations are among them: who answers the ones
+// answers the others.
 func filterOf(types []uint8) []bpf.Instruction {
-	list := []bpf.Instruction{
+	var list []bpf.Instruction
+	if slices.Contains(types, typeSolicitation) {
+		list = append(list,
+			bpf.LoadAbsolute{Off: 12, Size: 2},
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: etherTypeARP, SkipTrue: 4},
+			bpf.LoadAbsolute{Off: 20, Size: 2},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: arpRequest, SkipTrue: 1},
+			bpf.RetConstant{Val: 0},
+			bpf.RetConstant{Val: 1 << 16},
+		)
+	}
+	list = append(list,
 		bpf.LoadAbsolute{Off: 12, Size: 2},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.ETH_P_IPV6, SkipTrue: uint8(3 + len(types))},
 		bpf.LoadAbsolute{Off: 20, Size: 1},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_ICMPV6, SkipTrue: uint8(1 + len(types))},
 		bpf.LoadAbsolute{Off: 54, Size: 1},
-	}
+	)
 	for i, t := range types {
 		list = append(list, bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(t), SkipTrue: uint8(len(types) - i)})
 	}

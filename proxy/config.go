@@ -29,7 +29,7 @@ type Config struct {
 	HTTP, TLS []netip.AddrPort
 	// Routes by name: "www.example.com", or "*.example.com" for every name
 	// below. An exact name goes before a wildcard, a longer wildcard before a
-	// shorter one.
+	// shorter one. [Server.SetRoutes] changes them.
 	Routes map[string]Route
 	// Default serves names that have no route, and clients that send none; nil
 	// refuses them.

@@ -98,7 +98,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request, forward http.
 		return
 	}
 	name, _ := canonicalHost(hostOnly(r.Host))
-	route, ok := s.routes.lookup(name)
+	route, ok := s.routes.Load().lookup(name)
 	if !ok {
 		s.stats.unknownName.Add(1)
 		sentence(w, http.StatusMisdirectedRequest, "No server of this name is served here.")

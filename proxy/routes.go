@@ -51,3 +51,21 @@ func (t routes) lookup(name string) (Route, bool) {
 	}
 	return Route{}, false
 }
+
+// SetRoutes replaces Config.Routes and Config.Default, as a whole and at once.
+// Connections, and requests, that were led before go on as they are. It may be
+// called at any time. The error is a [*plan.Refusal], and the old routes stay
+// then.
+func (s *Server) SetRoutes(byName map[string]Route, other *Route) error {
+	cfg := s.cfg
+	cfg.Routes, cfg.Default = byName, other
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	t, err := newRoutes(byName, other)
+	if err != nil {
+		return err
+	}
+	s.routes.Store(&t)
+	return nil
+}

@@ -22,7 +22,7 @@ type Server struct {
 	cfg         Config
 	http, tls   []*net.TCPListener
 	home        *netns.Home
-	routes      routes
+	routes      atomic.Pointer[routes]
 	id          string // in loopHeader
 	conns       *limit.Limiter
 	helloMemory budget
@@ -56,12 +56,12 @@ func New(cfg Config) (*Server, error) {
 	var id [8]byte
 	crand.Read(id[:]) // never fails
 	s := &Server{
-		cfg:    cfg,
-		home:   home,
-		routes: table,
-		id:     "sixhost-" + hex.EncodeToString(id[:]),
-		conns:  limit.New(cfg.MaxConns, cfg.MaxConnsPerClient),
+		cfg:   cfg,
+		home:  home,
+		id:    "sixhost-" + hex.EncodeToString(id[:]),
+		conns: limit.New(cfg.MaxConns, cfg.MaxConnsPerClient),
 	}
+	s.routes.Store(&table)
 	s.helloMemory.left.Store(int64(cfg.HelloMemory))
 	s.hangUp = sync.OnceValue(s.closeListeners)
 	for _, group := range []struct {

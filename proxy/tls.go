@@ -81,7 +81,7 @@ func (s *Server) passThrough(ctx context.Context, client *net.TCPConn) {
 		s.helloFailed(client, err)
 		return
 	}
-	route, ok := s.routes.lookup(name)
+	route, ok := s.routes.Load().lookup(name)
 	if !ok {
 		s.stats.unknownName.Add(1)
 		s.refuseTLS(client, alertUnrecognizedName)

@@ -15,7 +15,6 @@ import (
 	"github.com/sixhost/sixhost/persist"
 	"github.com/sixhost/sixhost/plan"
 	"github.com/sixhost/sixhost/ra"
-	"github.com/sixhost/sixhost/slaac"
 )
 
 // defaultFile is read where no -f is given, if it is there.
@@ -101,7 +100,7 @@ type guestConfig struct {
 	// Name is a host name of one label; MAC and address follow from it.
 	Name string `yaml:"name"`
 	// MAC wins over the one made from the name.
-	MAC slaac.MAC `yaml:"mac"`
+	MAC givenMAC `yaml:"mac"`
 	// Addresses of the /64 that the guest may use beside the one that follows from
 	// its MAC; Open lets it take others by itself, such as privacy addresses.
 	Addresses []netip.Addr `yaml:"addresses"`

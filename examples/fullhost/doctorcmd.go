@@ -81,7 +81,7 @@ func (d *doctor) drift(p plan.Plan) {
 		{bridge.Part, "bridge and addresses are as wanted"},
 		{macrewrite.Part, "edge rules are as wanted"},
 		{gateway.Part, "NAT64 device and rules are as wanted"},
-		{hostroute.Part, "routes to guests' own IPv4 addresses are as wanted"},
+		{hostroute.Part, "guests' own IPv4 addresses are led to them"},
 		{handover.Part, "network manager is off or on as wanted"},
 		{persist.Part, "next boot has the same network"},
 	} {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sixhost/sixhost/bridge"
+	"github.com/sixhost/sixhost/examples/internal/libvirtguests"
 	"github.com/sixhost/sixhost/plan"
 	"github.com/sixhost/sixhost/plan/rollback"
 )
@@ -186,6 +187,7 @@ func (k *keeper) settled(ctx context.Context) time.Duration {
 // parameters of the other packages that name it.
 func (k *keeper) dependents(ctx context.Context) {
 	h := k.host
+	h = h.recalled()
 	h.wanted.Retiring = nil // with no change open they are gone, or about to go
 	err := h.readEdge(ctx)
 	k.trouble("can't look at the bridges' ports", err)
@@ -397,6 +399,8 @@ func sameServices(a, b host) bool {
 		h.config.text = nil                // comments, and what is left out below
 		// The advertised MTU is all that is taken from there.
 		h.there, h.wanted = bridge.State{}, bridge.State{}
+		// So do the services, where libvirt has others.
+		h = h.withFound(libvirtguests.State{})
 		return h.withoutAdvertised()
 	}
 	return reflect.DeepEqual(plain(a), plain(b))

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/sixhost/sixhost/examples/internal/libvirtguests"
 	"github.com/sixhost/sixhost/macrewrite"
 	"github.com/sixhost/sixhost/plan"
 )
@@ -84,6 +85,7 @@ func (h host) edgeAtBoot() ([]byte, error) {
 	// Which port is whose is known when the guests have started; until run looks
 	// they are known by their MACs.
 	h.edge.ports = nil
+	h = h.withFound(libvirtguests.State{}) // what libvirt has is to be asked then
 	s, err := h.edgeConfig(h.wanted.Addrs).State()
 	if err != nil {
 		return nil, err

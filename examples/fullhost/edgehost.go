@@ -104,14 +104,22 @@ func (h *host) has(a netip.Addr) bool {
 	return slices.ContainsFunc(h.guests, func(g hostGuest) bool { return g.address == a })
 }
 
-// edgeGuests are the guests as the edge sees them.
+// edgeGuests are the guests as the edge sees them. Those that only libvirt knows
+// may take other addresses than that of their MAC, as nobody has said that they
+// don't; where unlisted guests are dropped, they are among these.
 func (h host) edgeGuests() []macrewrite.Guest {
 	var list []macrewrite.Guest
-	for i, g := range h.guests {
+	for _, g := range h.guests {
+		if g.entry == nil && h.config.UnlistedGuests.Unlisted == macrewrite.UnlistedDrop {
+			continue
+		}
 		port, _ := h.portOf(g)
-		e := macrewrite.Guest{
-			Name: g.Name, Port: port.name, MAC: g.LinkAddr(), ExtraIPv4: g.ExtraIPv4,
-			Addrs: slices.Clone(h.config.Guests[i].Addresses), Open: h.config.Guests[i].Open,
+		e := macrewrite.Guest{Name: g.Name, Port: port.name, MAC: g.LinkAddr(), ExtraIPv4: g.ExtraIPv4, Open: true}
+		if g.entry != nil {
+			e.Addrs, e.Open = slices.Clone(g.entry.Addresses), g.entry.Open
+		}
+		if slices.ContainsFunc(list, func(o macrewrite.Guest) bool { return o.Port == e.Port }) {
+			e.Port = "" // two say the same, and one of them has to be wrong
 		}
 		if !slices.Contains(e.Addresses(h.prefix), g.address) {
 			e.Addrs = append(e.Addrs, g.address)

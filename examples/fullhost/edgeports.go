@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/sixhost/sixhost/macrewrite"
 	"github.com/sixhost/sixhost/slaac"
 )
@@ -26,7 +28,7 @@ func (h host) portOf(g hostGuest) (bridgePort, bool) {
 	for _, p := range h.edge.ports {
 		switch {
 		case p.bridge != h.bridgeName || p.name == h.uplink:
-		case p.name == g.Port():
+		case p.name == g.Port() && g.entry != nil, p.name == g.port && g.port != "":
 			return p, true
 		case p.mac == like:
 			made = p
@@ -50,12 +52,9 @@ func (h host) otherPorts() []string {
 // on-link provider gets answers for them alone.
 func (h host) answerConfig() macrewrite.Config {
 	c := h.edgeConfig(h.wanted.Addrs)
-	var there []macrewrite.Guest
-	for i, g := range c.Guests {
-		if p, known := h.portOf(h.guests[i]); known && p.up {
-			there = append(there, g)
-		}
-	}
-	c.Guests = there
+	// A guest has the port that its name or its tap says, or none.
+	c.Guests = slices.DeleteFunc(c.Guests, func(g macrewrite.Guest) bool {
+		return !slices.ContainsFunc(h.edge.ports, func(p bridgePort) bool { return p.name == g.Port && p.up })
+	})
 	return c
 }

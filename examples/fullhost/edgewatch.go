@@ -20,7 +20,7 @@ import (
 type edgeKeeper struct {
 	keeper  *keeper // of a host of its own, for the open change and the log
 	watcher *macrewrite.Watcher
-	// answers is set with an on-link provider.
+	// answers is set where the provider asks for guests' addresses.
 	answers *macrewrite.Answerer
 
 	mu      sync.Mutex
@@ -98,6 +98,14 @@ func (k *edgeKeeper) ports() {
 		return
 	}
 	k.keeper.host.edge.ports = list
+	k.want()
+}
+
+// follow takes over the guests of a host that has others.
+func (k *edgeKeeper) follow(h host) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.keeper.host = k.keeper.host.withFound(h.domains)
 	k.want()
 }
 

@@ -69,3 +69,11 @@ func (h *host) addExposed() error {
 func (h host) givenAway(a netip.Addr) bool {
 	return slices.ContainsFunc(h.config.Expose, func(c exposeConfig) bool { return c.Port == 0 && c.Address == a })
 }
+
+// exposes reports whether a TCP port of an address leads to a guest without the
+// front door.
+func (h host) exposes(a netip.Addr, port uint16) bool {
+	return slices.ContainsFunc(h.exposed, func(e gateway.Expose) bool {
+		return e.Port == port && e.Protocol != "udp" && (!e.Address.IsValid() || e.Address == a)
+	})
+}

@@ -10,10 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sixhost/sixhost/examples/internal/libvirtguests"
 	"github.com/sixhost/sixhost/internal/lab"
 	"github.com/sixhost/sixhost/internal/lab/probe"
 	"github.com/sixhost/sixhost/internal/lab/wire"
@@ -126,7 +129,11 @@ func TestRealGuests(t *testing.T) {
 <interface type='bridge'><mac address='52:54:00:aa:bb:cc'/><source bridge='br0'/></interface></devices></domain>`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	nstest.Output(t, l.Server().NS(), nstest.Tool(t, "virsh"), "-c", "qemu+unix:///system?socket="+v.socket, "define", foreign)
+	virsh := func(args ...string) string {
+		t.Helper()
+		return nstest.Output(t, l.Server().NS(), nstest.Tool(t, "virsh"), append([]string{"-c", "qemu+unix:///system?socket=" + v.socket}, args...)...)
+	}
+	virsh("define", foreign)
 	if out := p.say(t, "guest", "list", "-f", p.config); !strings.Contains(out, "foreign-vm  stopped") || !strings.Contains(out, "2001:db8:1:3:5054:ff:feaa:bbcc") {
 		t.Errorf("list has no foreign-vm:\n%s", out)
 	}
@@ -146,11 +153,16 @@ func TestRealGuests(t *testing.T) {
 	}
 
 	// A session to one guest, while all else happens.
-	session, err := probe.StartSession(ctx, l.Node(lab.Client6).NS(), probe.SessionConfig{To: netip.AddrPortFrom(guestAddr(t, "web"), 7)})
-	if err != nil {
-		t.Fatal(err)
+	var session *probe.Session
+	open := func() {
+		t.Helper()
+		var err error
+		if session, err = probe.StartSession(ctx, l.Node(lab.Client6).NS(), probe.SessionConfig{To: netip.AddrPortFrom(guestAddr(t, "web"), 7)}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { session.Stop() })
 	}
-	defer session.Stop()
+	open()
 	lives := func(after string) {
 		t.Helper()
 		wait, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -194,8 +206,59 @@ func TestRealGuests(t *testing.T) {
 	}
 	lives("a restart of fullhost run")
 
+	session.Stop() // it does not outlive the machine
 	reboot(t, l, guestAddr(t, "web"))
 	check("web", 2)
+	open()
+
+	// What libvirt is told, it does: by itself at the host's start or not, off when
+	// asked, and forgotten.
+	steps := func(want string, args ...string) {
+		t.Helper()
+		args = append([]string{"guest", args[0], "-f", p.config}, args[1:]...)
+		if out := p.say(t, append(slices.Clone(args[:4]), append([]string{"-n"}, args[4:]...)...)...); !strings.Contains(out, want) {
+			t.Errorf("fullhost %s -n: %s", strings.Join(args, " "), out)
+		}
+		if out := p.say(t, args...); !strings.Contains(out, want) {
+			t.Errorf("fullhost %s: %s", strings.Join(args, " "), out)
+		}
+		if out := p.say(t, args...); !strings.Contains(out, "Nothing to do") {
+			t.Errorf("fullhost %s once more: %s", strings.Join(args, " "), out)
+		}
+	}
+	listed := func(name, state string) {
+		t.Helper()
+		for line := range strings.Lines(p.say(t, "guest", "list", "-f", p.config)) {
+			if f := strings.Fields(line); len(f) > 0 && f[0] == name {
+				if !strings.Contains(line, "  "+state+"  ") {
+					t.Errorf("want %s %s: %s", name, state, line)
+				}
+				return
+			}
+		}
+		t.Errorf("%s is not in the list", name)
+	}
+	steps("start guest mail with the host", "autostart", "mail")
+	listed("mail", "running, autostart")
+	if out := virsh("dominfo", "mail"); !regexp.MustCompile(`Autostart: +enable`).MatchString(out) {
+		t.Errorf("libvirt says:\n%s", out)
+	}
+	steps("no longer start guest mail with the host", "autostart", "-off", "mail")
+	begin := time.Now()
+	steps("stop guest mail", "stop", "mail")
+	if took := time.Since(begin); took >= libvirtguests.Grace {
+		t.Errorf("mail did not shut down when it was asked to, after %s", took)
+	}
+	listed("mail", "stopped")
+	lives("another guest's end")
+	steps("undefine guest mail", "undefine", "mail")
+	listed("mail", "not defined")
+	if _, ok := consoles["mail"].last(t)["off"]; !ok {
+		t.Error("mail was not asked to shut down")
+	}
+	if out := virsh("list", "--all", "--name"); strings.Contains(out, "mail") || !strings.Contains(out, "web") {
+		t.Errorf("libvirt has:\n%s", out)
+	}
 
 	// The provider saw one MAC.
 	if n, err := l.Dropped(); err != nil || n > 0 {
@@ -204,13 +267,11 @@ func TestRealGuests(t *testing.T) {
 	for _, c := range l.Judge().Report().Findings {
 		t.Errorf("at the provider's port: %s", c.Text)
 	}
-	out := p.say(t, "guest", "undefine", "-f", p.config, "-n", "web")
-	if !strings.Contains(out, "stop guest web") || !strings.Contains(out, "undefine guest web") {
-		t.Errorf("undefine would:\n%s", out)
-	}
+	steps("undefine guest web", "undefine", "web")
+	listed("web", "not defined")
 }
 
-func guestAddr(t *testing.T, name string) netip.Addr {
+func guestAddr(t testing.TB, name string) netip.Addr {
 	t.Helper()
 	a, err := slaac.Addr(lab.ServerIPv6().Masked(), slaac.GuestMAC(name))
 	if err != nil {
@@ -222,7 +283,7 @@ func guestAddr(t *testing.T, name string) netip.Addr {
 // bootSplit is how long after the kernel's start what was there.
 func bootSplit(s map[string]said) string {
 	var parts []string
-	for _, word := range []string{"kernel", "link", "address", "resolver", "nat64", "ready"} {
+	for _, word := range []string{"kernel", "link", "local", "route", "address", "resolver", "dns", "nat64", "ready"} {
 		parts = append(parts, fmt.Sprintf("%s at %s s", word, s[word].uptime))
 	}
 	return strings.Join(parts, ", ")
@@ -244,7 +305,7 @@ func reboot(t *testing.T, l *lab.Lab, a netip.Addr) {
 }
 
 // guestServer writes the server's host.yaml, with two real guests.
-func guestServer(t *testing.T, l *lab.Lab, v *virtHost, parts guestParts, own netip.Addr) *productRecipe {
+func guestServer(t testing.TB, l *lab.Lab, v *virtHost, parts guestParts, own netip.Addr) *productRecipe {
 	t.Helper()
 	dir := t.TempDir()
 	p := &productRecipe{lab: l, out: newProgress(io.Discard, false), dir: dir, config: filepath.Join(dir, "host.yaml")}
@@ -275,7 +336,7 @@ func guestServer(t *testing.T, l *lab.Lab, v *virtHost, parts guestParts, own ne
 }
 
 // say runs a command in the server to its end and returns what it said.
-func (p *productRecipe) say(t *testing.T, args ...string) string {
+func (p *productRecipe) say(t testing.TB, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", args...)
 	w := &lineWriter{line: func(string) {}}

@@ -114,7 +114,7 @@ func (a app) guest(ctx context.Context, args []string) error {
 
 // listed finds the guest in host.yaml.
 func (g *guestCommand) listed() (hostGuest, error) {
-	for _, e := range g.h.guests {
+	for _, e := range g.h.listed() {
 		if e.Name == g.name {
 			return e, nil
 		}
@@ -128,14 +128,14 @@ func (g *guestCommand) list(ctx context.Context) error {
 		return err
 	}
 	list := g.h.inventory(found)
-	seen, err := g.h.neighbors(ctx)
+	odd, err := g.h.mispredictions(ctx, list)
 	if err != nil {
 		return err
 	}
 	for i, e := range list {
-		for _, m := range mispredicted(g.h.prefix, list, seen) {
+		for _, m := range odd {
 			if m.Guest == e.Name {
-				list[i].Note = strings.TrimPrefix(list[i].Note+"; "+m.String(), "; ")
+				list[i].note(m.String())
 			}
 		}
 	}

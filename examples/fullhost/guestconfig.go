@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"net/netip"
 
 	"github.com/sixhost/sixhost/guest"
+	"github.com/sixhost/sixhost/slaac"
 )
 
 // guestMore are the keys of a guest that describe its virtual machine and what
@@ -27,6 +29,20 @@ type guestMore struct {
 	NoDNS64 bool `yaml:"no_dns64"`
 }
 
+// givenMAC is the MAC that the file gives a guest; zero where it gives none.
+type givenMAC struct{ slaac.MAC }
+
+// UnmarshalText refuses the zero MAC, which would pass for none.
+func (m *givenMAC) UnmarshalText(b []byte) error {
+	if err := m.MAC.UnmarshalText(b); err != nil {
+		return err
+	}
+	if m.IsZero() {
+		return errors.New("is all zero, which no interface has; leave it out to have it made from the name")
+	}
+	return nil
+}
+
 type cloudInitConfig struct {
 	// Image is where the seed is written; without it there is none.
 	Image string `yaml:"image"`
@@ -46,7 +62,7 @@ type libvirtConfig struct {
 // guest is the entry as package guest has it.
 func (g guestConfig) guest() guest.Guest {
 	entry := guest.Guest{
-		Name: g.Name, MAC: g.MAC, MemoryMiB: g.MemoryMiB, VCPUs: g.VCPUs, Serve: g.Serve,
+		Name: g.Name, MAC: g.MAC.MAC, MemoryMiB: g.MemoryMiB, VCPUs: g.VCPUs, Serve: g.Serve,
 		ISO: g.ISO, Kernel: g.Kernel, Initrd: g.Initrd, Cmdline: g.Cmdline, ConsoleLog: g.ConsoleLog,
 		Autostart: g.Autostart, ExtraIPv4: g.IPv4, NoDNS64: g.NoDNS64,
 	}

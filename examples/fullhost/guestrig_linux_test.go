@@ -65,7 +65,7 @@ while :; do
 done
 `
 
-func newVirtHost(t *testing.T, l *lab.Lab) *virtHost {
+func newVirtHost(t testing.TB, l *lab.Lab) *virtHost {
 	t.Helper()
 	nstest.Tool(t, "libvirtd")
 	// Short, as a socket's path must be.
@@ -112,7 +112,7 @@ func (v *virtHost) log() []byte {
 }
 
 // dial waits for libvirtd and connects.
-func (v *virtHost) dial(t *testing.T) *libvirtguests.Conn {
+func (v *virtHost) dial(t testing.TB) *libvirtguests.Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
@@ -132,7 +132,14 @@ func (v *virtHost) dial(t *testing.T) *libvirtguests.Conn {
 }
 
 // restart kills libvirtd, and waits for another.
-func (v *virtHost) restart(t *testing.T) {
+func (v *virtHost) restart(t testing.TB) {
+	t.Helper()
+	v.kill(t)
+	v.dial(t).Close()
+}
+
+// kill kills libvirtd; the shell starts another.
+func (v *virtHost) kill(t testing.TB) {
 	t.Helper()
 	// The number is one of its own namespace: find whom it is here.
 	pid := v.findDaemon(t)
@@ -147,11 +154,10 @@ func (v *virtHost) restart(t *testing.T) {
 			t.Fatal("libvirtd does not die")
 		}
 	}
-	v.dial(t).Close()
 }
 
 // findDaemon looks for libvirtd among the descendants of the shell.
-func (v *virtHost) findDaemon(t *testing.T) int {
+func (v *virtHost) findDaemon(t testing.TB) int {
 	t.Helper()
 	children := func(pid int) (list []int) {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
@@ -185,12 +191,12 @@ type guestParts struct{ kernel, initrd string }
 
 // guestModules are Debian's drivers in the order they need each other.
 func guestModules() []string {
-	return []string{"virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "failover", "net_failover", "virtio_net"}
+	return []string{"virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "failover", "net_failover", "virtio_net", "evdev", "button"}
 }
 
 // newGuestParts takes Debian's cloud kernel out of its package and makes an
 // initial RAM file system with busybox, and rdisc6 to hear what the router says.
-func newGuestParts(t *testing.T) guestParts {
+func newGuestParts(t testing.TB) guestParts {
 	t.Helper()
 	dir := t.TempDir()
 	p := guestParts{kernel: filepath.Join(dir, "vmlinuz"), initrd: filepath.Join(dir, "initrd.img")}
@@ -247,7 +253,7 @@ func newGuestParts(t *testing.T) guestParts {
 	return p
 }
 
-func copyFile(t *testing.T, from, to string, mode fs.FileMode) {
+func copyFile(t testing.TB, from, to string, mode fs.FileMode) {
 	t.Helper()
 	b, err := os.ReadFile(from)
 	if err != nil {
@@ -260,7 +266,7 @@ func copyFile(t *testing.T, from, to string, mode fs.FileMode) {
 
 // debianKernel returns a folder with the unpacked package, fetched by apt where
 // the cache has none.
-func debianKernel(t *testing.T) string {
+func debianKernel(t testing.TB) string {
 	t.Helper()
 	apt := nstest.Tool(t, "apt-get")
 	cache := os.Getenv("SIXHOST_VM_CACHE")
@@ -337,7 +343,11 @@ hostname $name
 ip link set lo up
 ip link set eth0 up
 say link $(cat /sys/class/net/eth0/address)
-until a=$(ip -6 addr show dev eth0 scope global | grep inet6 | grep -v tentative) && [ -n "$a" ]; do usleep 50000; done
+until ip -6 addr show dev eth0 scope link | grep inet6 | grep -qv tentative; do usleep 20000; done
+say local
+until ip -6 route show default | grep -q via; do usleep 20000; done
+say route
+until a=$(ip -6 addr show dev eth0 scope global | grep inet6 | grep -v tentative) && [ -n "$a" ]; do usleep 20000; done
 set -- $a
 say address ${2%/*}
 until dns=$(rdisc6 -1 -r 3 eth0 | grep -i 'recursive dns' | head -n 1) && [ -n "$dns" ]; do :; done
@@ -351,6 +361,8 @@ if [ -n "$ipv4" ]; then
 	ip route add default via $gateway dev eth0
 	say own $ipv4
 fi
+until nslookup -type=aaaa web4.example >/dev/null 2>&1; do usleep 20000; done
+say dns
 say nat64 $(wget -qO- http://web4.example/who)
 say nat64-page $(wget -qO- http://web4.example/large | sha256sum)
 say ipv6 $(wget -qO- http://web6.example/who)
@@ -361,6 +373,10 @@ httpd -p [::]:80 -h /www
 echo 'read word; [ "$word" = reboot ] && echo SIXHOST asked to reboot >/dev/console && reboot -f' >/tmp/control
 nc -ll -p 9 -e sh /tmp/control &
 nc -ll -p 7 -e cat &
+mkdir -p /etc/acpi/PWRF
+printf '#!/bin/sh\necho SIXHOST $(cut -d" " -f1 /proc/uptime) off >/dev/console\npoweroff -f\n' >/etc/acpi/PWRF/00000080
+chmod +x /etc/acpi/PWRF/00000080
+acpid -d >/dev/null 2>&1 &
 until netstat -lnt | grep -q ':7 ' && netstat -lnt | grep -q ':9 ' && netstat -lnt | grep -q ':80 '; do usleep 50000; done
 say ready
 while :; do sleep 1000; done
@@ -373,7 +389,7 @@ type console struct{ path string }
 // said is one line of a guest's: word and rest.
 type said struct{ uptime, word, text string }
 
-func (c console) said(t *testing.T) (list []said) {
+func (c console) said(t testing.TB) (list []said) {
 	t.Helper()
 	b, err := os.ReadFile(c.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -398,18 +414,10 @@ func (c console) said(t *testing.T) (list []said) {
 
 // boot waits until the guest is ready for the nth time, and returns what it said
 // since it started then.
-func (c console) boot(t *testing.T, n int) map[string]said {
+func (c console) boot(t testing.TB, n int) map[string]said {
 	t.Helper()
 	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		var of []map[string]said
-		for _, s := range c.said(t) {
-			if s.word == "kernel" {
-				of = append(of, make(map[string]said))
-			}
-			if len(of) > 0 {
-				of[len(of)-1][s.word] = s
-			}
-		}
+		of := c.boots(t)
 		if len(of) >= n {
 			if _, ready := of[n-1]["ready"]; ready {
 				return of[n-1]
@@ -420,4 +428,27 @@ func (c console) boot(t *testing.T, n int) map[string]said {
 			t.Fatalf("boot %d is not ready; the console has\n%s", n, b)
 		}
 	}
+}
+
+// boots is what it said, by start.
+func (c console) boots(t testing.TB) (of []map[string]said) {
+	t.Helper()
+	for _, s := range c.said(t) {
+		if s.word == "kernel" {
+			of = append(of, make(map[string]said))
+		}
+		if len(of) > 0 {
+			of[len(of)-1][s.word] = s
+		}
+	}
+	return of
+}
+
+// last is what it said since its last start.
+func (c console) last(t testing.TB) map[string]said {
+	t.Helper()
+	if of := c.boots(t); len(of) > 0 {
+		return of[len(of)-1]
+	}
+	return nil
 }

@@ -10,14 +10,15 @@ import (
 	"github.com/sixhost/sixhost/examples/internal/libvirtguests"
 )
 
-// guestWatch keeps the inventory as it is in libvirt while run serves, and looks
-// whether guests use the addresses that they are known by. libvirtd may come
-// later, and come and go.
+// guestWatch keeps the inventory as it is in libvirt while run serves, tells those
+// who follow it, and looks whether guests use the addresses that they are known
+// by. libvirtd may come later, and come and go: until it says otherwise, guests
+// are those that it has last told of.
 type guestWatch struct {
 	host host
 	log  *slog.Logger
-	// changed gets the inventory whenever it is another one; nil for nobody.
-	changed func(ctx context.Context, list []inventoryGuest)
+	// followers get the host whenever its guests are others.
+	followers []follower
 
 	list []inventoryGuest
 	told map[misprediction]bool
@@ -28,11 +29,14 @@ const (
 	guestsAgain = 5 * time.Second
 	// predictionLook is how often the neighbor table is looked at.
 	predictionLook = 10 * time.Second
+	// captureAgain is how often libvirt is asked without an event: there is none
+	// for everything that the inventory has.
+	captureAgain = time.Minute
 )
 
 func newGuestWatch(h host, log *slog.Logger) *guestWatch {
 	w := &guestWatch{host: h, log: log, told: make(map[misprediction]bool)}
-	w.list = h.inventory(libvirtguests.State{})
+	w.list = h.inventory(h.domains)
 	return w
 }
 
@@ -76,6 +80,8 @@ func (w *guestWatch) follow(ctx context.Context, connected func()) error {
 	}
 	ticker := time.NewTicker(predictionLook)
 	defer ticker.Stop()
+	anyway := time.NewTicker(captureAgain)
+	defer anyway.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -87,18 +93,22 @@ func (w *guestWatch) follow(ctx context.Context, connected func()) error {
 			return errors.Join(errors.New("libvirtd has gone"), stop())
 		case <-ticker.C:
 			w.look(ctx)
+			continue
+		case <-anyway.C:
 		case <-changes:
-			found, err := conn.Capture(w.host.bridgeName)
-			if err != nil {
-				return errors.Join(err, stop())
-			}
-			w.update(ctx, w.host.inventory(found))
 		}
+		found, err := conn.Capture(w.host.bridgeName)
+		if err != nil {
+			return errors.Join(err, stop())
+		}
+		w.update(found)
 	}
 }
 
-// update takes a new inventory and says what is new in it.
-func (w *guestWatch) update(ctx context.Context, list []inventoryGuest) {
+// update takes what libvirt has now, says what is new in it, and hands it on.
+func (w *guestWatch) update(found libvirtguests.State) {
+	h := w.host.withFound(found)
+	list := h.inventory(found)
 	was := make(map[string]inventoryGuest)
 	for _, g := range w.list {
 		was[g.MAC.String()] = g
@@ -131,20 +141,27 @@ func (w *guestWatch) update(ctx context.Context, list []inventoryGuest) {
 		same = false
 		w.log.Info("a guest is no longer defined", "guest", g.Name, "mac", g.MAC, "address", g.Addr)
 	}
-	w.list = list
-	if !same && w.changed != nil {
-		w.changed(ctx, slices.Clone(list))
+	w.host, w.list = h, list
+	// First the file: who is told may look at it.
+	if err := rememberGuests(w.host.config, found); err != nil {
+		w.log.Warn("what else looks at the host knows the guests of before", "error", err)
+	}
+	if same {
+		return
+	}
+	for _, f := range w.followers {
+		f.follow(h)
 	}
 }
 
 func sameGuest(a, b inventoryGuest) bool {
 	return a.Name == b.Name && a.Addr == b.Addr && a.Port == b.Port && slices.Equal(a.IPv4, b.IPv4) &&
-		a.Listed == b.Listed && a.Defined == b.Defined && a.Running == b.Running && a.Autostart == b.Autostart && a.Note == b.Note
+		slices.Equal(a.Serve, b.Serve) && a.Listed == b.Listed && a.Defined == b.Defined && a.Running == b.Running && a.Autostart == b.Autostart && a.Note == b.Note
 }
 
 // look tells, once for each address, of guests that use another one.
 func (w *guestWatch) look(ctx context.Context) {
-	table, err := w.host.neighbors(ctx)
+	found, err := w.host.mispredictions(ctx, w.list)
 	if err != nil {
 		if ctx.Err() == nil {
 			w.log.Warn("can't see which addresses guests use", "error", err)
@@ -153,7 +170,6 @@ func (w *guestWatch) look(ctx context.Context) {
 	}
 	// A privacy address is another one every day: what is long gone need not be
 	// remembered.
-	found := mispredicted(w.host.prefix, w.list, table)
 	for m := range w.told {
 		if !slices.Contains(found, m) {
 			delete(w.told, m)

@@ -2,8 +2,8 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -14,9 +14,17 @@ import (
 func TestGuestWatchTellsChanges(t *testing.T) {
 	var out bytes.Buffer
 	h := inventoryHost(t, guestConfig{Name: "web"})
+	h.config.StateDir = t.TempDir()
+	h = h.recalled()
 	w := newGuestWatch(h, slog.New(slog.NewTextHandler(&out, nil)))
-	handed := 0
-	w.changed = func(_ context.Context, list []inventoryGuest) { handed++ }
+	var told []host
+	w.followers = []follower{followerFunc(func(h host) {
+		// Whoever is told and reads the host again finds the same.
+		if again := h.recalled(); !reflect.DeepEqual(again, h) {
+			t.Errorf("told of %v, and the file has %v", h.guests, again.guests)
+		}
+		told = append(told, h)
+	})}
 	web := libvirtguests.Domain{Name: "web", NICs: []libvirtguests.NIC{{MAC: slaac.GuestMAC("web"), Port: "g-web"}}}
 	other := libvirtguests.Domain{Name: "other", NICs: []libvirtguests.NIC{{MAC: slaac.MAC{0x52, 0x54, 0, 1, 2, 3}, Port: "vnet0"}}, Running: true}
 	running := web
@@ -35,11 +43,14 @@ func TestGuestWatchTellsChanges(t *testing.T) {
 		{nil, `msg="a guest is no longer defined" guest=web`},
 	} {
 		out.Reset()
-		before := handed
-		w.update(t.Context(), h.inventory(libvirtguests.State{Domains: s.domains}))
-		told := handed != before
-		if got := out.String(); !strings.Contains(got, s.want) || (s.want == "") != (got == "") || told != (s.want != "") {
-			t.Errorf("want %q, got %q, handed on: %v", s.want, got, told)
+		before := len(told)
+		w.update(libvirtguests.State{Bridge: "br0", Domains: s.domains})
+		if got := out.String(); !strings.Contains(got, s.want) || (s.want == "") != (got == "") || (len(told) > before) != (s.want != "") {
+			t.Errorf("want %q, got %q, told %d times", s.want, got, len(told)-before)
 		}
 	}
 }
+
+type followerFunc func(h host)
+
+func (f followerFunc) follow(h host) { f(h) }

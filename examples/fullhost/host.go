@@ -13,6 +13,7 @@ import (
 
 	"github.com/sixhost/sixhost/bridge"
 	"github.com/sixhost/sixhost/bridge/handover"
+	"github.com/sixhost/sixhost/examples/internal/libvirtguests"
 	"github.com/sixhost/sixhost/guest"
 	"github.com/sixhost/sixhost/guest/hostroute"
 	"github.com/sixhost/sixhost/macrewrite"
@@ -38,11 +39,13 @@ type host struct {
 	uplink     string
 	mac        slaac.MAC
 	prefix     netip.Prefix
-	address    netip.Addr   // the host's own in the prefix
-	ipv4       []netip.Addr // the host's public ones
-	guests     []hostGuest
+	address    netip.Addr          // the host's own in the prefix
+	ipv4       []netip.Addr        // the host's public ones
+	guests     []hostGuest         // those of the file, then those that only libvirt knows
+	domains    libvirtguests.State // on the bridge, as run has last seen them
 	edge       edgeInput
 	exposed    []gateway.Expose
+	warnings   []guest.Warning // about guests of the file
 }
 
 // hostGuest is a guest with what follows from its entry.
@@ -50,6 +53,11 @@ type hostGuest struct {
 	guest.Guest
 	address netip.Addr
 	serve   []string
+	// entry is the file's; nil for a guest that only libvirt knows.
+	entry *guestConfig
+	// port of the bridge that libvirt says such a guest has, "" where it does not
+	// run.
+	port string
 }
 
 // newHost reads the machine and completes the file.
@@ -103,6 +111,7 @@ func newHost(ctx context.Context, c config) (host, error) {
 	if err := h.addExposed(); err != nil {
 		return host{}, err
 	}
+	h = h.recalled()
 	return h, h.readEdge(ctx)
 }
 
@@ -113,10 +122,11 @@ func (h *host) addGuests() error {
 	}
 	// What is only worth a warning (a guest's MAC that is not locally
 	// administered) does not stop anything.
-	if _, err := guest.Validate(list, h.mac); err != nil {
+	var err error
+	if h.warnings, err = guest.Validate(list, h.mac); err != nil {
 		return &plan.Refusal{Subject: "guests", Reason: err.Error(), Err: err}
 	}
-	for _, g := range list {
+	for i, g := range list {
 		a, err := g.Addr(h.prefix)
 		if err != nil {
 			return fmt.Errorf("address of guest %s: %w", g.Name, err)
@@ -124,7 +134,7 @@ func (h *host) addGuests() error {
 		if a == h.address {
 			return &plan.Refusal{Subject: "guests", Reason: fmt.Sprintf("%s would have the host's own address %s", g.Name, a)}
 		}
-		h.guests = append(h.guests, hostGuest{Guest: g, address: a, serve: g.Serve})
+		h.guests = append(h.guests, hostGuest{Guest: g, address: a, serve: g.Serve, entry: &h.config.Guests[i]})
 	}
 	return nil
 }
@@ -214,12 +224,19 @@ func (h host) gatewayConfig(log *slog.Logger) gateway.Config {
 }
 
 func (h host) dns64Config(upstreams []netip.AddrPort, log *slog.Logger) dns64.Config {
+	hosts, err := h.hosts()
+	if err != nil {
+		log.Warn("the guests' names are known to nobody but the zone", "error", err)
+	}
 	return dns64.Config{
 		Prefix:    h.config.NAT64.Prefix,
 		Listen:    []netip.AddrPort{h.dnsListen()},
 		Upstreams: upstreams,
 		Clients:   []netip.Prefix{h.prefix},
 		Logger:    log,
+
+		NoSynthesis: h.plainClients(),
+		Hosts:       hosts,
 	}
 }
 
@@ -259,10 +276,13 @@ func (h host) proxyConfig(log *slog.Logger) (cfg proxy.Config, wanted bool) {
 		if h.givenAway(a) && len(h.ipv4) > 1 {
 			continue
 		}
-		cfg.HTTP = append(cfg.HTTP, netip.AddrPortFrom(a, 80))
-		cfg.TLS = append(cfg.TLS, netip.AddrPortFrom(a, 443))
+		for port, list := range map[uint16]*[]netip.AddrPort{80: &cfg.HTTP, 443: &cfg.TLS} {
+			if !h.exposes(a, port) {
+				*list = append(*list, netip.AddrPortFrom(a, port))
+			}
+		}
 	}
-	return cfg, len(cfg.Routes) > 0 && len(h.ipv4) > 0
+	return cfg, len(cfg.Routes) > 0 && len(cfg.HTTP)+len(cfg.TLS) > 0
 }
 
 func (h host) persistConfig() (persist.Config, error) {

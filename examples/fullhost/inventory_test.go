@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -54,12 +55,9 @@ func TestInventoryJoinsByMAC(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", d)
 	}
 	// What only libvirt knows is in the zone too.
-	z := h.zoneOf("host", "example.com", libvirtguests.State{Domains: []libvirtguests.Domain{domain("Windows 11", "52:54:00:00:00:01", "vnet3", true)}})
-	if a := z.Known["windows-11"]; len(a) != 1 || a[0] != addr("00:1") {
-		t.Errorf("zone has %v", z.Known)
-	}
-	if _, err := z.Text(); err != nil {
-		t.Error(err)
+	z := h.withFound(libvirtguests.State{Domains: []libvirtguests.Domain{domain("Windows 11", "52:54:00:00:00:01", "vnet3", true)}}).zoneOf("host", "example.com")
+	if text, err := z.Text(); err != nil || !strings.Contains(text, "windows-11.example.com.\t300\tIN\tAAAA\t"+addr("00:1").String()+"\n") {
+		t.Errorf("zone has %s, %v", text, err)
 	}
 }
 
@@ -74,13 +72,11 @@ func FuzzLabel(f *testing.F) {
 		for i := range nics {
 			nics[i].MAC = slaac.MAC{0x52, 0x54, 0, 0, 0, byte(i)}
 		}
-		z := h.zoneOf("host", "example.com", libvirtguests.State{Domains: []libvirtguests.Domain{{Name: name, NICs: nics}}})
-		if len(z.Known) != len(nics) {
-			t.Errorf("%q gives %v", name, z.Known)
+		h = h.withFound(libvirtguests.State{Domains: []libvirtguests.Domain{{Name: name, NICs: nics}}})
+		if len(h.guests) != len(nics) {
+			t.Errorf("%q gives %v", name, h.guests)
 		}
-		delete(z.Known, "host") // a domain may have the host's name, and then the zone says so
-		delete(z.Known, "host-rescue")
-		if _, err := z.Text(); err != nil {
+		if _, err := h.zoneOf(hostName, "example.com").Text(); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
 	})
@@ -101,5 +97,44 @@ func TestMispredicted(t *testing.T) {
 	}
 	if got := mispredicted(h.prefix, list, []neighbor{{list[0].Addr, web}}); got != nil {
 		t.Errorf("as predicted, and yet %v", got)
+	}
+}
+
+// What the file says of MACs: the zero one is refused where it is read, a group's
+// and the host's where guests are looked at together, and one of a real card's is
+// only worth a word, in the plan and in the list.
+func TestGivenMACs(t *testing.T) {
+	read := func(mac string) (guestConfig, error) {
+		var c config
+		err := decodeStrict("f", strings.NewReader("guests: [{name: web, mac: \""+mac+"\"}]\n"), &c)
+		if err != nil {
+			return guestConfig{}, err
+		}
+		return c.Guests[0], nil
+	}
+	if _, err := read("00:00:00:00:00:00"); err == nil || !strings.Contains(err.Error(), "is all zero, which no interface has") {
+		t.Errorf("zero: %v", err)
+	}
+	for mac, want := range map[string]string{
+		"53:54:00:00:00:01": "is a group address",
+		"90:1b:0e:12:34:56": "is that of the host's NIC",
+		"fe:54:00:00:00:01": "libvirt keeps for the host's end",
+	} {
+		g, err := read(mac)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := host{config: config{Guests: []guestConfig{g}}, mac: slaac.MAC{0x90, 0x1b, 0x0e, 0x12, 0x34, 0x56}, prefix: netip.MustParsePrefix("2001:db8:1:3::/64")}
+		if err := h.addGuests(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", mac, err)
+		}
+	}
+	g, err := read("00:1b:21:00:00:01")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := inventoryHost(t, g)
+	if list := h.inventory(libvirtguests.State{}); !strings.Contains(list[0].Note, "universally administered") {
+		t.Errorf("the list has %+v", list)
 	}
 }

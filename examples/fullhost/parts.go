@@ -77,6 +77,9 @@ func prepare(ctx context.Context, c config) (change, error) {
 		plans = append(plans, p.plan)
 	}
 	ch.plan = plan.Join(plans...)
+	for _, w := range h.warnings {
+		ch.plan.Notes = append(ch.plan.Notes, fmt.Sprintf("Guest %s: %s.", w.Guest, w.Text))
+	}
 	return ch, nil
 }
 

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/sixhost/sixhost/slaac"
 )
@@ -30,6 +32,39 @@ func (m misprediction) String() string {
 		return fmt.Sprintf("guest %s uses %s beside %s, most likely a privacy address (RFC 8981): set net.ipv6.conf.all.use_tempaddr=0 and net.ipv6.conf.default.use_tempaddr=0 in it, or IPv6PrivacyExtensions=no for networkd", m.Guest, m.Uses, m.Want)
 	}
 	return fmt.Sprintf("guest %s uses %s and not %s, most likely a stable opaque address (RFC 7217): set ipv6.addr-gen-mode=eui64 in its NetworkManager connection, \"slaac hwaddr\" in its dhcpcd.conf, or net.ipv6.conf.default.addr_gen_mode=0 where the kernel makes it", m.Guest, m.Uses, m.Want)
+}
+
+// answerTime is how long a guest may take to answer for an address of its own.
+const answerTime = time.Second
+
+// mispredictions looks in the neighbour table for guests that use another
+// address. Which setting is to be changed depends on whether a guest has the one
+// known in advance too, which it need not have used of late: it is asked.
+func (h host) mispredictions(ctx context.Context, guests []inventoryGuest) ([]misprediction, error) {
+	table, err := h.neighbors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := mispredicted(h.prefix, guests, table)
+	open := slices.DeleteFunc(slices.Clone(list), func(m misprediction) bool { return m.Beside })
+	for end := time.Now().Add(answerTime); len(open) > 0 && time.Now().Before(end); {
+		for _, m := range open {
+			if err := solicit(m.Want); err != nil {
+				return nil, err
+			}
+		}
+		if err := sleep(ctx, answerTime/10); err != nil {
+			return nil, err
+		}
+		if table, err = h.neighbors(ctx); err != nil {
+			return nil, err
+		}
+		list = mispredicted(h.prefix, guests, table)
+		open = slices.DeleteFunc(open, func(m misprediction) bool {
+			return slices.ContainsFunc(list, func(n misprediction) bool { return n.Guest == m.Guest && n.Beside })
+		})
+	}
+	return list, nil
 }
 
 // mispredicted finds guests that the neighbour table knows by another address

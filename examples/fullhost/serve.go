@@ -15,7 +15,6 @@ import (
 	"github.com/sixhost/sixhost/nat64/gateway"
 	"github.com/sixhost/sixhost/plan"
 	"github.com/sixhost/sixhost/plan/rollback"
-	"github.com/sixhost/sixhost/proxy"
 )
 
 // service is what every package's server can do.
@@ -81,6 +80,7 @@ func (a app) serve(ctx context.Context, args []string) error {
 		return err
 	}
 	services = append(services, namedService{"edge", edge})
+	followGuests(services, edge)
 	// To count is worth much, but not to serve nobody without it.
 	if counter, err := newEdgeProof(ch.host, log); err != nil {
 		log.Warn("what leaves by the uplink is not counted", "error", err)
@@ -175,16 +175,16 @@ func (h host) services(log *slog.Logger) (list []namedService, err error) {
 	if err := add("DNS64", dns, err); err != nil {
 		return nil, err
 	}
-	if cfg, wanted := h.proxyConfig(log); wanted {
-		door, err := proxy.New(cfg)
-		if err := add("IPv4 front door", door, err); err != nil {
-			return nil, err
-		}
-	}
-	if err := add("guests", newGuestWatch(h, log), nil); err != nil {
+	door, err := newFrontDoor(h, log)
+	if err := add("IPv4 front door", door, err); err != nil {
 		return nil, err
 	}
-	if h.edge.kind == macrewrite.OnLink {
+	guests := newGuestWatch(h, log)
+	guests.followers = []follower{namesFollower{dns, log}, knownFollower{gw}, door}
+	if err := add("guests", guests, nil); err != nil {
+		return nil, err
+	}
+	if h.answers() {
 		answers, err := macrewrite.NewAnswerer(h.answerConfig(), log)
 		if err := add(answererName, answers, err); err != nil {
 			return nil, err

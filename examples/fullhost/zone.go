@@ -24,7 +24,7 @@ func (a app) zone(ctx context.Context, args []string) error {
 	if err := a.flags("zone", args, func(fs *flag.FlagSet) {
 		configFlag(fs, &path)
 		fs.StringVar(&domain, "domain", "", "the `domain` of host and guests; default the file's dns.domain")
-		fs.StringVar(&name, "name", "host", "the host's own `name` in the domain")
+		fs.StringVar(&name, "name", hostName, "the host's own `name` in the domain")
 		fs.BoolVar(&list, "list", false, "print plain columns in place of zone files")
 		fs.Func("update", "bring the records to the name `server` at an address (and port) by dynamic update (RFC 2136), in place of printing them", func(s string) error {
 			var u upstream
@@ -55,7 +55,7 @@ func (a app) zone(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	z := h.zoneOf(name, domain, found)
+	z := h.withFound(found).zoneOf(name, domain)
 	if up.server != (netip.AddrPort{}) {
 		sections, err := z.Sections()
 		if err != nil {

@@ -8,9 +8,10 @@
 // the two.
 //
 // It does not answer ARP. Where the provider's router asks for every address on
-// the wire itself, the kernel can't answer for guests that are on the same
-// bridge as the NIC (its proxy ARP wants another link), and Config.State refuses
-// addresses that lie in a prefix of the host's own.
+// the wire itself, as it does for those in a prefix of the host's own, the kernel
+// can't answer for guests that are on the same bridge as the NIC: its proxy ARP
+// wants another link. macrewrite.Answerer does; where nothing does, Config.State
+// refuses such addresses.
 //
 // Routes need Linux and CAP_NET_ADMIN.
 package hostroute
@@ -39,6 +40,15 @@ type Config struct {
 	Guests []netip.Addr
 	// Host are the host's own addresses, with the lengths of their prefixes.
 	Host []netip.Prefix
+	// Answered says that ARP for the guests' addresses is answered on the
+	// provider's segment.
+	Answered bool
+}
+
+// OnLink reports whether the provider's router asks for an address on the wire
+// itself: it is in a prefix of the host's own.
+func (c Config) OnLink(a netip.Addr) bool {
+	return slices.ContainsFunc(c.Host, func(h netip.Prefix) bool { return h.Addr().Is4() && h.Bits() < 32 && h.Contains(a) })
 }
 
 // State is the routes on a bridge that were made here.
@@ -55,15 +65,27 @@ func (c Config) State(State) (State, error) {
 			switch {
 			case h.Addr() == a:
 				return State{}, &plan.Refusal{Subject: "guests", Reason: fmt.Sprintf("%s is the host's own address", a)}
-			case h.Addr().Is4() && h.Bits() < 32 && h.Contains(a):
-				return State{}, &plan.Refusal{Subject: "guests", Reason: fmt.Sprintf("%s is on-link at the provider (the host has %s), whose router would ask for it by ARP, and nobody answers for a guest on the same bridge; have the provider route it to the host", a, h)}
+			case h.Addr().Is4() && h.Bits() < 31 && h.Contains(a) && (a == h.Masked().Addr() || a == last(h)):
+				return State{}, &plan.Refusal{Subject: "guests", Reason: fmt.Sprintf("%s is no machine's address in %s", a, h.Masked())}
 			}
+		}
+		if c.OnLink(a) && !c.Answered {
+			return State{}, &plan.Refusal{Subject: "guests", Reason: fmt.Sprintf("%s is in a prefix of the host's own, so that the provider's router asks for it by ARP, and nobody answers for a guest on the same bridge; have the provider route it to the host", a)}
 		}
 		s.Routes = append(s.Routes, a)
 	}
 	slices.SortFunc(s.Routes, netip.Addr.Compare)
 	s.Routes = slices.Compact(s.Routes)
 	return s, nil
+}
+
+// last is an IPv4 prefix's broadcast address.
+func last(p netip.Prefix) netip.Addr {
+	b := p.Addr().As4()
+	for i := p.Bits(); i < 32; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	return netip.AddrFrom4(b)
 }
 
 // Plan leads from one state to another.

@@ -76,12 +76,20 @@ func TestNoBridgeNoRoutes(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	host := []netip.Prefix{netip.MustParsePrefix("203.0.113.10/32"), netip.MustParsePrefix("198.51.100.2/24")}
-	for addr, ok := range map[string]bool{"203.0.113.77": true, "203.0.113.10": false, "198.51.100.77": false} {
-		_, err := Config{Bridge: "br0", Guests: []netip.Addr{netip.MustParseAddr(addr)}, Host: host}.State(State{})
+	host := []netip.Prefix{netip.MustParsePrefix("203.0.113.10/32"), netip.MustParsePrefix("198.51.100.2/25")}
+	for _, tt := range []struct {
+		addr     string
+		answered bool
+		ok       bool
+	}{
+		{"203.0.113.77", false, true}, {"203.0.113.10", false, false}, {"203.0.113.10", true, false},
+		{"198.51.100.77", false, false}, {"198.51.100.77", true, true}, {"198.51.100.2", true, false},
+		{"198.51.100.0", true, false}, {"198.51.100.127", true, false}, {"198.51.100.128", false, true},
+	} {
+		_, err := Config{Bridge: "br0", Guests: []netip.Addr{netip.MustParseAddr(tt.addr)}, Host: host, Answered: tt.answered}.State(State{})
 		var r *plan.Refusal
-		if ok != (err == nil) || !ok && !errors.As(err, &r) {
-			t.Errorf("%s: %v", addr, err)
+		if tt.ok != (err == nil) || !tt.ok && !errors.As(err, &r) {
+			t.Errorf("%+v: %v", tt, err)
 		}
 	}
 }

@@ -12,7 +12,8 @@
 //	apply   fullhost apply until its apply phase is complete, and what becomes
 //	        of open TCP sessions and of pings at 1 kHz meanwhile
 //	memory  resident memory of fullhost run: idle, with guests, after a load
-//	guests  many guests at once: time to their addresses, what serving them costs
+//	guests  many guests at once: time to their addresses, what serving them costs in
+//	        CPU time and memory (-sizes 1,10,100,500 for the whole series)
 //	move    ways to move the NIC's addresses onto a bridge, beside each other:
 //	        fullhost, the same order by ip -batch, the manuals' order, and
 //	        systemd-networkd by netplan's files

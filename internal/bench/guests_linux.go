@@ -41,6 +41,8 @@ type crowd struct {
 	arrivals []arrival
 	whole    time.Duration // first guest's start to last guest's address
 	cpu      time.Duration // of the serving process, meanwhile
+	rss      float64       // of the serving process at the end, in MB
+	grown    float64       // of it since before the first guest
 }
 
 // last is the guest that took longest.
@@ -93,6 +95,10 @@ func (s *site) crowd(ctx context.Context, n int, serve func(*site, context.Conte
 	if err != nil {
 		return crowd{}, err
 	}
+	rest, err := resident(pids)
+	if err != nil {
+		return crowd{}, err
+	}
 	before, err := cpuClock(pids...)
 	if err != nil {
 		return crowd{}, err
@@ -106,22 +112,40 @@ func (s *site) crowd(ctx context.Context, n int, serve func(*site, context.Conte
 	if err != nil {
 		return crowd{}, err
 	}
-	c := crowd{arrivals: arrivals, cpu: after - before}
+	rss, err := resident(pids)
+	if err != nil {
+		return crowd{}, err
+	}
+	c := crowd{arrivals: arrivals, cpu: after - before, rss: rss, grown: rss - rest}
 	for _, a := range arrivals {
 		c.whole = max(c.whole, a.end.Sub(start))
 	}
 	return c, nil
 }
 
+// resident is what processes hold in RAM together, in MB.
+func resident(pids []int) (sum float64, err error) {
+	for _, pid := range pids {
+		m, err := readMemory(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += m.rss
+	}
+	return sum, nil
+}
+
 // figures of several crowds of one size.
 type crowdFigures struct {
-	whole, cpu            []float64
+	whole, cpu, rss, grown []float64
+
 	local, answer, global []float64 // every guest of every run
 }
 
 func (f *crowdFigures) add(c crowd) {
 	f.whole = append(f.whole, c.whole.Seconds())
 	f.cpu = append(f.cpu, millis(c.cpu))
+	f.rss, f.grown = append(f.rss, c.rss), append(f.grown, c.grown)
 	f.local = append(f.local, c.each(func(a arrival) time.Duration { return a.local })...)
 	f.answer = append(f.answer, c.each(func(a arrival) time.Duration { return a.answer })...)
 	f.global = append(f.global, c.each(func(a arrival) time.Duration { return a.global })...)
@@ -164,6 +188,8 @@ func (b *bench) guests(ctx context.Context) error {
 		if err := b.emit(
 			row{Group: benchGuests, What: what + "first start to last address", Unit: unitSeconds, Samples: ours.whole, Beside: beside(radvd.whole)},
 			row{Group: benchGuests, What: what + "CPU time of the serving process", Unit: unitMillis, Samples: ours.cpu, Beside: beside(radvd.cpu)},
+			row{Group: benchGuests, What: what + "resident (VmRSS) of the serving process, at the end", Unit: unitMB, Samples: ours.rss, Beside: beside(radvd.rss)},
+			row{Group: benchGuests, What: what + "of it since before the first guest", Unit: unitMB, Samples: ours.grown, Beside: beside(radvd.grown)},
 			row{Group: benchGuests, What: what + "a guest's link up to link-local address (the kernel)", Unit: unitMillis, Samples: ours.local, Beside: beside(radvd.local)},
 			row{Group: benchGuests, What: what + "from there to default route (the advertiser)", Unit: unitMillis, Samples: ours.answer, Beside: beside(radvd.answer)},
 			row{Group: benchGuests, What: what + "default route to global address (the kernel)", Unit: unitMillis, Samples: ours.global, Beside: beside(radvd.global)},

@@ -10,12 +10,18 @@ import (
 )
 
 // key identifies an answer. What a validating client gets differs from what
-// others get. The class is always IN, the name canonical.
+// others get, and so does what a plain one gets, for whom nothing is
+// synthesised. The class is always IN, the name canonical.
 type key struct {
 	name   string
 	rrtype uint16
 	do, cd bool
+	plain  bool
 }
+
+// validates reports whether the client validates by itself, and wants the data
+// as it is (RFC 6147, 5.5, third case): it has set both bits.
+func (k key) validates() bool { return k.do && k.cd }
 
 func (k key) question() question {
 	return question{

@@ -33,6 +33,16 @@ type Config struct {
 	// Clients are the addresses that get answers. Required: all others get
 	// nothing, not even an error.
 	Clients []netip.Prefix
+	// NoSynthesis are those of the clients that get what the upstreams say as it
+	// is: no AAAA records made of A records, no prefix for ipv4only.arpa. It is for
+	// guests with an IPv4 address of their own.
+	NoSynthesis []netip.Prefix
+	// Hosts are names that the server answers for by itself: their A and AAAA
+	// records, and the PTR records of their addresses, which lead to the first
+	// name of each. Other records of theirs are the upstreams' to know. Clients
+	// that validate by themselves get what the upstreams say in any case.
+	// [Server.SetHosts] changes them.
+	Hosts []Host
 
 	// Exclude are ranges of AAAA records that are kept from the clients, and
 	// in whose place A records are looked for; default ::ffff:0:0/96
@@ -118,12 +128,15 @@ func (c Config) Validate() error {
 			return refuse("upstreams", u.String()+" is where this server itself listens")
 		}
 	}
-	for _, lists := range [][]netip.Prefix{c.Clients, c.Exclude, c.Special} {
+	for _, lists := range [][]netip.Prefix{c.Clients, c.NoSynthesis, c.Exclude, c.Special} {
 		for _, p := range lists {
 			if !p.IsValid() {
-				return refuse("clients, exclude, special", "an entry is no prefix")
+				return refuse("clients, no synthesis, exclude, special", "an entry is no prefix")
 			}
 		}
+	}
+	if _, err := newHosts(c.Hosts); err != nil {
+		return err
 	}
 	for _, n := range []int{c.CacheBytes, int(c.Timeout), int(c.AAAATimeout), c.MaxQueries, c.MaxQueriesPerClient, c.MaxConns, c.MaxConnsPerClient, int(c.IdleTimeout)} {
 		if n < 0 {

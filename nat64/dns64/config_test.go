@@ -28,7 +28,8 @@ func TestValidate(t *testing.T) {
 		"dns64: upstreams: want an address with a port, not 192.0.2.53:0":         func(c *Config) { c.Upstreams[0] = netip.MustParseAddrPort("192.0.2.53:0") },
 		"dns64: upstreams: [2001:db8::53]:53 is where this server itself listens": func(c *Config) { c.Upstreams[0] = c.Listen[0] },
 		"dns64: clients: no prefix is allowed to ask":                             func(c *Config) { c.Clients = nil },
-		"dns64: clients, exclude, special: an entry is no prefix":                 func(c *Config) { c.Special = []netip.Prefix{{}} },
+		"dns64: clients, no synthesis, exclude, special: an entry is no prefix":   func(c *Config) { c.Special = []netip.Prefix{{}} },
+		`dns64: hosts: "a..b" has a label that is empty or too long`:              func(c *Config) { c.Hosts = []Host{{Name: "a..b"}} },
 		"dns64: limits: must not be negative":                                     func(c *Config) { c.Timeout = -time.Second },
 	} {
 		c := good

@@ -14,6 +14,11 @@
 // address's name (5.3.1), and ipv4only.arpa and its reverse are answered here
 // (RFC 8880).
 //
+// Hosts of the operator's own, guests above all, are answered for here too:
+// [Config.Hosts] names them, and [Server.SetHosts] puts another list in its place
+// while questions are answered. Such answers are never cached. Clients in
+// [Config.NoSynthesis] get what the upstreams say.
+//
 // Answers are cached for as long as they hold (RFC 2308, RFC 9520), in bounded
 // memory. Addresses that are no clients get nothing back.
 //

@@ -23,8 +23,9 @@ func ipv4onlyAddrs() [2]netip.Addr {
 }
 
 // local answers a question about ipv4only.arpa and the names of its addresses;
-// it returns nil for any other. The question's name is in lower case.
-func (r rules) local(q dnsmsg.Question) *dnsmsg.Msg {
+// it returns nil for any other. The question's name is in lower case. A plain
+// client is told of no prefix, as it shall make no addresses in it.
+func (r rules) local(q dnsmsg.Question, plain bool) *dnsmsg.Msg {
 	var apex string
 	for _, zone := range []string{ipv4only, ipv4onlyPTR170, ipv4onlyPTR171} {
 		if q.Name == zone || dnsmsg.IsBelow(q.Name, zone) {
@@ -55,6 +56,9 @@ func (r rules) local(q dnsmsg.Question) *dnsmsg.Msg {
 			all = append(all, &dnsmsg.A{Hdr: header(dnsmsg.TypeA), A: net.IP(v4.AsSlice())})
 		}
 		for _, v4 := range ipv4onlyAddrs() {
+			if plain {
+				break
+			}
 			// Not asked of represent: these are not global and yet must be
 			// given, under the well-known prefix too (RFC 7050, 3).
 			all = append(all, &dnsmsg.AAAA{Hdr: header(dnsmsg.TypeAAAA), AAAA: net.IP(r.prefix.Embed(v4).AsSlice())})

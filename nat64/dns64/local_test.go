@@ -31,7 +31,7 @@ func TestLocal(t *testing.T) {
 		{q: ask("xipv4only.arpa.", dnsmsg.TypeAAAA)},
 	}
 	for _, tt := range tests {
-		m := testRules(t, "64:ff9b::/96").local(tt.q)
+		m := testRules(t, "64:ff9b::/96").local(tt.q, false)
 		if m == nil || tt.want == nil {
 			if m != nil || tt.want != nil {
 				t.Errorf("%s: got %v, want %v", tt.q.String(), m, tt.want)

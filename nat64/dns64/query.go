@@ -77,11 +77,14 @@ func (s *Server) quick(q query, dst []byte) (reply []byte, ok bool) {
 	if q.refusal >= 0 {
 		return s.refuse(q, dst, q.refusal), true
 	}
+	if e := s.resolver.host(q.key); e != nil {
+		return s.render(q, dst, e), true
+	}
 	if e, hit := s.resolver.cache.get(q.key, time.Now()); hit {
 		s.stats.cacheHits.Add(1)
 		return s.render(q, dst, e), true
 	}
-	if !q.rd && s.resolver.rules.local(q.key.question().Question) == nil {
+	if !q.rd && s.resolver.rules.local(q.key.question().Question, q.key.plain) == nil {
 		// Not asked to look further (RFC 1034, 4.3.1).
 		return s.refuse(q, dst, dnsmsg.RcodeRefused), true
 	}

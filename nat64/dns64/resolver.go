@@ -3,6 +3,7 @@ package dns64
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sixhost/sixhost/internal/dnsmsg"
@@ -12,6 +13,7 @@ import (
 // the upstreams. Equal questions that come together are asked once.
 type resolver struct {
 	rules       rules
+	hosts       atomic.Pointer[hosts]
 	cache       cache
 	up          *upstreams
 	timeout     time.Duration
@@ -72,21 +74,18 @@ func (r *resolver) join(k key) *flight {
 // find makes the answer.
 func (r *resolver) find(ctx context.Context, k key) *entry {
 	q := k.question()
-	// A client that sets both bits validates by itself and wants the data as
-	// it is (RFC 6147, 5.5, third case).
-	validates := k.do && k.cd
-	if m := r.rules.local(q.Question); m != nil {
+	if m := r.rules.local(q.Question, k.plain); m != nil {
 		r.stats.local.Add(1)
 		return r.entry(m, lifetime(m))
 	}
-	if target, ok := r.rules.reverse(q.Question); ok && !validates {
+	if target, ok := r.rules.reverse(q.Question); ok && !k.validates() && !k.plain {
 		r.stats.reverse.Add(1)
 		t := k
 		t.name = target
 		m := alias(q.Question, target, r.again(ctx, t))
 		return r.entry(m, lifetime(m))
 	}
-	if k.rrtype == dnsmsg.TypeAAAA && !validates {
+	if k.rrtype == dnsmsg.TypeAAAA && !k.validates() && !k.plain {
 		return r.findAAAA(ctx, k)
 	}
 	out := r.up.ask(ctx, q)
@@ -99,7 +98,24 @@ func (r *resolver) find(ctx context.Context, k key) *entry {
 	if out.bogus {
 		r.stats.bogus.Add(1)
 	}
+	if !k.validates() {
+		m = r.hosts.Load().exists(q.Question, m)
+	}
 	return r.entry(m, lifetime(m))
+}
+
+// host answers from the list of hosts, or returns nil. It is never kept: the
+// list may be another one at any time.
+func (r *resolver) host(k key) *entry {
+	if k.validates() {
+		return nil
+	}
+	m := r.hosts.Load().answer(r.rules, k.question().Question, k.plain)
+	if m == nil {
+		return nil
+	}
+	r.stats.local.Add(1)
+	return r.entry(m, 0)
 }
 
 // findAAAA asks for AAAA and A records together (RFC 6147, 5.1.8), waits for

@@ -90,6 +90,9 @@ func New(cfg Config) (*Server, error) {
 		background:  s.background,
 		flights:     make(map[key]*flight),
 	}
+	if err := s.SetHosts(cfg.Hosts); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
 }
 
@@ -204,6 +207,9 @@ func (s *Server) dial(ctx context.Context, network string, to netip.AddrPort) (n
 	}
 	return conn, nil
 }
+
+// plain reports whether nothing is synthesised for a client.
+func (s *Server) plain(a netip.Addr) bool { return contains(s.cfg.NoSynthesis, a) }
 
 // allowed reports whether an address is a client's.
 func (s *Server) allowed(a netip.Addr) bool { return contains(s.cfg.Clients, a) }

@@ -92,6 +92,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, client netip.Addr
 			write(reply)
 			continue
 		}
+		q.key.plain = s.plain(client)
 		if reply, done := s.quick(q, nil); done {
 			write(reply)
 			continue

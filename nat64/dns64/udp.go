@@ -41,6 +41,7 @@ func (s *Server) serveUDP(conn net.PacketConn) error {
 			}
 			continue
 		}
+		q.key.plain = s.plain(client)
 		if reply, done := s.quick(q, out[:0]); done {
 			writeTo(conn, reply, from)
 			continue

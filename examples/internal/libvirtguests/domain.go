@@ -29,6 +29,10 @@ type Domain struct {
 	Running   bool `json:"running"`
 	Autostart bool `json:"autostart"`
 
+	// Serve are the host names that the domain's metadata says it serves: see
+	// [MetadataURI].
+	Serve []string `json:"serve,omitempty"`
+
 	// xml defines the domain; "" for one that was found.
 	xml string
 }
@@ -64,7 +68,7 @@ func read(x, bridge string) (Domain, error) {
 	if err := l.Unmarshal(x); err != nil {
 		return Domain{}, fmt.Errorf("read domain: %w", err)
 	}
-	d := Domain{Name: l.Name, UUID: l.UUID}
+	d := Domain{Name: l.Name, UUID: l.UUID, Serve: served(l.Metadata)}
 	if l.Memory != nil {
 		d.Machine.MemoryKiB = l.Memory.Value * perUnit(l.Memory.Unit) / 1024
 	}
@@ -92,21 +96,22 @@ func read(x, bridge string) (Domain, error) {
 		d.NICs = append(d.NICs, n)
 	}
 	for _, k := range l.Devices.Disks {
-		text := k.Device
+		words := []string{k.Device}
 		if k.Driver != nil {
-			text += " " + k.Driver.Type
+			words = append(words, k.Driver.Type)
 		}
 		switch {
 		case k.Source == nil:
 		case k.Source.File != nil:
-			text += " " + k.Source.File.File
+			words = append(words, k.Source.File.File)
 		case k.Source.Block != nil:
-			text += " " + k.Source.Block.Dev
+			words = append(words, k.Source.Block.Dev)
 		}
 		if k.ReadOnly != nil {
-			text += " read-only"
+			words = append(words, "read-only")
 		}
-		d.Machine.Disks = append(d.Machine.Disks, text)
+		words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
+		d.Machine.Disks = append(d.Machine.Disks, strings.Join(words, " "))
 	}
 	for _, s := range l.Devices.Serials {
 		if s.Log != nil {
