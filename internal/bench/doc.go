@@ -19,8 +19,8 @@
 //	ra      senders of router advertisements beside each other: package ra with and
 //	        without RFC 4861's delay, radvd, and CoreRAD where -corerad names one
 //	edge    what the edge's rules cost a guest's traffic to the Internet: none,
-//	        fullhost's and the article's ebtables rule in turns, at each of -sizes
-//	        guests
+//	        chains without rules, fullhost's and the article's ebtables rule in
+//	        turns, at each of -sizes guests
 //
 // A figure is the median of several runs (-runs), with the least and the
 // greatest. Where a figure has a peer (the same window without a move, another
