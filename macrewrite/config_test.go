@@ -137,6 +137,17 @@ func onLink() Config {
 	return c
 }
 
+// Every reason is told in words of its own.
+func TestReasonTexts(t *testing.T) {
+	of := map[string]Reason{}
+	for _, r := range Reasons() {
+		if other, taken := of[r.Text()]; taken || r.Text() == string(r) {
+			t.Errorf("%s is told as %q, as %s is", r, r.Text(), other)
+		}
+		of[r.Text()] = r
+	}
+}
+
 // TestGolden shows every rule to the reader of a change. UPDATE_GOLDEN=1
 // writes the files anew.
 func TestGolden(t *testing.T) {

@@ -40,7 +40,8 @@
 // and for new source addresses, so that no guest fills the neighbour table.
 //
 // The host itself stays reachable whatever the rules say about guests: they
-// drop only what is listed in [Reasons], each with a counter of that name.
+// drop only what is listed in [Reasons], each with a counter of that name and a
+// comment that says it in words. The table's own comment says whose it is.
 // ARP, the host's neighbour discovery with its gateways and all traffic with
 // the host's addresses pass.
 //

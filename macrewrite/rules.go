@@ -11,6 +11,9 @@ import (
 // TableName is the name of the table, in the bridge family.
 const TableName = "sixhost_edge"
 
+// Owner is the table's comment, for those who list the rules of the host.
+const Owner = "sixhost owns this table: what may cross between guests and the provider. Changes by others are put back"
+
 // Priorities of the chains: see "Order against other tables".
 const (
 	priorityIn  = -400
@@ -30,7 +33,7 @@ func looksLikeGuest(prefix netip.Prefix, a netip.Addr) bool {
 
 // rules makes the table. c is checked and has its defaults.
 func (c Config) rules() *nft.Table {
-	t := &nft.Table{Family: nft.Bridge, Name: TableName}
+	t := &nft.Table{Family: nft.Bridge, Name: TableName, Comment: Owner}
 	for _, r := range Reasons() {
 		t.Counters = append(t.Counters, string(r))
 	}
@@ -63,15 +66,15 @@ func (c Config) hostSets() []nft.Set {
 		if looksLikeGuest(c.Prefix, a) {
 			gateways = append(gateways, single(a))
 		}
-		if c.Prefix.Contains(a) {
+		if !c.Prefix.Contains(a) {
+			continue
+		}
+		i := slices.IndexFunc(c.GatewayMACs, func(n Neighbor) bool { return n.Addr.Unmap().WithZone("") == a })
+		if i < 0 {
 			free = append(free, a.String())
+			continue
 		}
-	}
-	for _, n := range c.GatewayMACs {
-		if a := n.Addr.Unmap().WithZone("").String(); slices.Contains(free, a) {
-			pairs = append(pairs, nft.Tuple(a, n.MAC))
-			free = slices.DeleteFunc(free, func(b string) bool { return a == b })
-		}
+		pairs = append(pairs, nft.Tuple(a, c.GatewayMACs[i].MAC))
 	}
 	var dns4, dns6 []string
 	for _, d := range c.GuestDNS {
@@ -122,11 +125,11 @@ func (c Config) toPrefix() nft.Chain {
 // each other where that is wanted.
 func (c Config) forward() nft.Chain {
 	ch := nft.Chain{Name: "forward", Type: "filter", Hook: "forward", Priority: priorityIn, Policy: "accept", Rules: []nft.Rule{
-		drop(GuestToUplink, "the host routes for its guests", nft.OIFName(c.Uplink)),
-		drop(UplinkToGuest, "the host routes to its guests", nft.IIFName(c.Uplink)),
+		drop(GuestToUplink, "", nft.OIFName(c.Uplink)),
+		drop(UplinkToGuest, "", nft.IIFName(c.Uplink)),
 	}}
 	if c.Isolate {
-		ch.Rules = append(ch.Rules, drop(GuestToGuest, "the host routes between its guests", nft.Invert(nft.In(nft.KindIIFName, "other-ports"))))
+		ch.Rules = append(ch.Rules, drop(GuestToGuest, "", nft.Invert(nft.In(nft.KindIIFName, "other-ports"))))
 	}
 	return ch
 }
@@ -252,7 +255,13 @@ func (c Config) neighbours(name string, reason Reason) nft.Chain {
 	return ch
 }
 
-func drop(r Reason, comment string, matches ...nft.Expr) nft.Rule {
+// drop counts and drops. Its comment is the reason, with more to it where several
+// rules have one.
+func drop(r Reason, more string, matches ...nft.Expr) nft.Rule {
+	comment := r.Text()
+	if more != "" {
+		comment += " (" + more + ")"
+	}
 	return nft.NewRule(comment, append(slices.Clip(matches), nft.CountIn(string(r)), nft.Drop())...)
 }
 

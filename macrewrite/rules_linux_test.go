@@ -244,6 +244,9 @@ func TestNftTakesTheText(t *testing.T) {
 			list := func(ns *netns.NS) string {
 				return nstest.Output(t, ns, "nft", "-s", "list", "table", "bridge", TableName)
 			}
+			if text := list(ours); !strings.Contains(text, "comment \""+Owner+"\"") {
+				t.Errorf("nft list does not tell whose the table is:\n%s", text[:min(len(text), 300)])
+			}
 			if d := cmp.Diff(list(theirs), list(ours)); d != "" {
 				t.Errorf("nft list (-loaded by nft +written by us):\n%s", d)
 			}
