@@ -86,6 +86,7 @@ func (s scenario) checks(n *network) []check {
 	}
 	b.fromProvider()
 	b.fromHost()
+	b.beside()
 	if s.room == 0 {
 		b.fromListed()
 		if s.config.Unlisted != UnlistedDrop {
@@ -514,7 +515,9 @@ func (b *builder) full() {
 
 // anotherBridge is what comes from a port that is none of a guest.
 func (b *builder) anotherBridge() {
-	m, bcast := slaac.MAC{2, 0xbb, 5: 0x55}, slaac.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	m, bcast, n3 := slaac.MAC{2, 0xbb, 5: 0x55}, slaac.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, b.n.mac[guest3]
 	b.add("anything from another bridge", guest3, eth(bcast, m, arpType, arpFrom(m, ip("10.0.0.1"), ip("10.0.0.2"))), []place{guest1, guest2, host}, one(GuestToUplink))
+	b.add("redirect to another bridge", host, eth(n3, b.n.mac[host], v6, redirect(slaac.LinkLocal(b.n.mac[host]), ip("2001:db8:1:3::77"))), []place{guest3}, nil)
+	b.add("redirect to a guest", host, eth(b.n.mac[guest1], b.n.mac[host], v6, redirect(slaac.LinkLocal(b.n.mac[host]), ip("2001:db8:1:3::77"))), nil, one(RedirectOut))
 	b.add("RA from another bridge", guest3, eth(slaac.MAC{0x33, 0x33, 0, 0, 0, 1}, m, v6, icmp(slaac.LinkLocal(m), ip("ff02::1"), 134)), []place{guest1, guest2, host}, one(GuestToUplink))
 }

@@ -94,6 +94,10 @@ func TestRefusals(t *testing.T) {
 			c.Guests = []Guest{{Name: "a", MAC: slaac.MAC{2}, Addrs: []netip.Addr{ip("2001:db8:1:3::a")}}, {Name: "b", MAC: slaac.MAC{4}, Addrs: []netip.Addr{ip("2001:db8:1:3::a")}}}
 		}, "guest b: has the address of a, 2001:db8:1:3::a"},
 		{"guest with our address", func(c *Config) { c.Guests = []Guest{{MAC: slaac.MAC{2}, Addrs: []netip.Addr{ip("2001:db8:1:3::2")}}} }, "2001:db8:1:3::2 is the host's own address"},
+		{"guest where the host answers DNS", func(c *Config) {
+			c.GuestDNS = []netip.AddrPort{netip.MustParseAddrPort("[2001:db8:1:3::53]:53")}
+			c.Guests = []Guest{{MAC: slaac.MAC{2}, Addrs: []netip.Addr{ip("2001:db8:1:3::53")}}}
+		}, "is where the host answers DNS"},
 		{"guest with a gateway's address", func(c *Config) { c.Guests = []Guest{{MAC: slaac.MAC{2}, Addrs: []netip.Addr{ip("2001:db8:1:3::1")}}} }, "is a gateway's address"},
 		{"guest elsewhere", func(c *Config) { c.Guests = []Guest{{MAC: slaac.MAC{2}, Addrs: []netip.Addr{ip("2001:db8:4::2")}}} }, "is not in 2001:db8:1:3::/64"},
 		{"guest with IPv4 for IPv6", func(c *Config) { c.Guests = []Guest{{MAC: slaac.MAC{2}, Addrs: []netip.Addr{ip("203.0.113.9")}}} }, "is not an IPv6 address"},
@@ -131,6 +135,17 @@ func onLink() Config {
 	c := withGuests()
 	c.Kind, c.Isolate, c.Unlisted, c.OtherPorts = OnLink, true, UnlistedDrop, []string{"docker7"}
 	return c
+}
+
+// Every reason is told in words of its own.
+func TestReasonTexts(t *testing.T) {
+	of := map[string]Reason{}
+	for _, r := range Reasons() {
+		if other, taken := of[r.Text()]; taken || r.Text() == string(r) {
+			t.Errorf("%s is told as %q, as %s is", r, r.Text(), other)
+		}
+		of[r.Text()] = r
+	}
 }
 
 // TestGolden shows every rule to the reader of a change. UPDATE_GOLDEN=1

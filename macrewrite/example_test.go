@@ -33,7 +33,7 @@ func ExampleConfig_State() {
 	}
 	fmt.Println(len(p.Steps), "step")
 	// Output:
-	// oifname "enp2s0" counter name "guest-to-uplink" drop comment "the host routes for its guests"
-	// oifname "enp2s0" ether saddr != 90:1b:0e:12:34:56 counter name "foreign-source-to-uplink" drop comment "the provider's switch knows one MAC"
+	// oifname "enp2s0" counter name "guest-to-uplink" drop comment "bridged from a guest to the provider, for whom the host routes"
+	// meta protocol ip6 meta l4proto ipv6-icmp icmpv6 type nd-redirect oifname != @other-ports counter name "redirect-out" drop comment "a redirect of the host: guests shall not learn the router of the provider"
 	// 1 step
 }

@@ -43,6 +43,11 @@ func sourceFields() nft.Kind {
 	return nft.Fields(nft.KindIIFName, nft.KindEtherSaddr, nft.KindIP6Saddr)
 }
 
+// guestFields says the same of IPv6 without a tag, in one lookup.
+func guestFields() nft.Kind {
+	return nft.Fields(nft.KindIIFName, nft.KindEtherFrom, nft.KindIP6From)
+}
+
 // guestSets hold what follows from the list of guests: [nft.Update] alone leads
 // from one list to another.
 func (c Config) guestSets() []nft.Set {
@@ -61,7 +66,7 @@ func (c Config) guestSets() []nft.Set {
 				looseTargets = append(looseTargets, nft.Tuple(g.MAC, a))
 				continue
 			}
-			sources = append(sources, nft.Tuple(g.Port, g.MAC, a))
+			sources = append(sources, nft.Tuple(g.Port, nft.From(g.MAC, nft.EthIPv6), a))
 			targets = append(targets, nft.Tuple(g.Port, g.MAC, a))
 		}
 		for _, a := range g.ExtraIPv4 {
@@ -104,7 +109,7 @@ func (c Config) guestSets() []nft.Set {
 	others := slices.Concat(taken, looseMACs)
 	tuple := nft.Concat
 	return []nft.Set{
-		nft.NewSet("guest-sources", tuple(nft.IfName, nft.EtherAddr, nft.IPv6Addr), sources...),
+		nft.NewSet("guest-sources", tuple(nft.IfName, nft.EtherFrom, nft.IP6From), sources...),
 		nft.NewSet("guest-targets", tuple(nft.IfName, nft.EtherAddr, nft.NDTargets), targets...),
 		nft.NewSet("guest-options", tuple(nft.IfName, nft.NDOptionMAC), options...),
 		nft.NewSet("guest-rs-options", tuple(nft.IfName, nft.RSOptionMAC), rsOptions...),
@@ -153,7 +158,7 @@ func accountSets() []nft.Set {
 // fromGuest are the chains for what guests send. A frame goes by its ethertype
 // and source to ip6-from-guest, and ends there as accepted or dropped:
 //
-//	prerouting -> ip6-from-guest                                one of a guest's own addresses
+//	prerouting -> ip6-beyond -> ip6-from-guest              one of a guest's own addresses
 //	           -> from-guest -> ip6-of-others -> ip6-from-guest     a guest without a port yet
 //	                                          -> ip6-of-open -> ip6-from-guest   an address not in a list
 //	                                          -> ip6-unspecified    no address yet
@@ -216,6 +221,14 @@ func (c Config) fromGuest() []nft.Chain {
 			icmp(nft.NeighbrSolicit, nft.Goto("nd-from-guest")),
 			icmp(nft.RouterSolicit, nft.Goto("nd-from-guest")),
 			drop(SourceFromGuest, "only to ask for one's own"),
+		}},
+		{Name: "ip6-beyond", Rules: []nft.Rule{
+			// The kernel names a transport protocol only where the headers before it hold.
+			nft.NewRule(shortWay, firstHeader(nft.TCP), nft.L4Proto(nft.TCP), nft.Accept()),
+			nft.NewRule("DHCP", portAt(2, 546), nft.Goto("ip6-from-guest")),
+			nft.NewRule("DHCP", portAt(0, 547), nft.Goto("ip6-from-guest")),
+			nft.NewRule(shortWay, firstHeader(nft.UDP), nft.L4Proto(nft.UDP), nft.Accept()),
+			nft.NewRule("", nft.Goto("ip6-from-guest")),
 		}},
 		{Name: "ip6-from-guest", Rules: []nft.Rule{
 			nft.NewRule("", nft.Daddr(c.Prefix), nft.Jump("absent-from-guest")),

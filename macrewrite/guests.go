@@ -86,6 +86,8 @@ func (c Config) checkGuests() error {
 				return refuse(g, "%s is the host's own address", a)
 			case slices.Contains(c.Gateways, a):
 				return refuse(g, "%s is a gateway's address", a)
+			case slices.ContainsFunc(c.GuestDNS, func(d netip.AddrPort) bool { return d.Addr() == a }):
+				return refuse(g, "%s is where the host answers DNS", a)
 			}
 		}
 	}

@@ -67,7 +67,7 @@ func TestLifeOfTheTable(t *testing.T) {
 	if n := to(want); n != 1 {
 		t.Errorf("%d steps to repair a foreign accept, want 1", n)
 	}
-	loadNft(t, ns, "", "flush chain bridge sixhost_edge output\n")
+	loadNft(t, ns, "", "flush chain bridge sixhost_edge leaving\n")
 	if n := to(want); n != 1 {
 		t.Errorf("%d steps to repair a flushed chain, want 1", n)
 	}

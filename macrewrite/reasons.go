@@ -125,6 +125,90 @@ func Reasons() []Reason {
 	}
 }
 
+// Text says what was dropped in a few words, which are the comment of the rules
+// that drop it as `nft list` shows them.
+func (r Reason) Text() string {
+	switch r {
+	case GuestToUplink:
+		return "bridged from a guest to the provider, for whom the host routes"
+	case UplinkToGuest:
+		return "bridged from the provider to a guest, for whom the host routes"
+	case RAFromUplink:
+		return "a router advertisement from the provider"
+	case RSFromUplink:
+		return "a router solicitation from the provider"
+	case RedirectFromUplink:
+		return "a redirect from the provider"
+	case NDFromUplink:
+		return "neighbour discovery from the provider about a guest"
+	case NAT64FromUplink:
+		return "from the provider to NAT64"
+	case DNSFromUplink:
+		return "from the provider to the DNS of the guests"
+	case OwnSourceFromUplink:
+		return "from the provider with a source that is ours"
+	case StackedVLANFromUplink:
+		return "from the provider with more than one VLAN tag"
+	case AbsentFromUplink:
+		return "from the provider to more addresses than the host should ask for"
+	case RAToUplink:
+		return "a router advertisement of the host to the provider"
+	case RedirectOut:
+		return "a redirect of the host: guests shall not learn the router of the provider"
+	case NDInsidePrefixToUplink:
+		return "neighbour discovery of the host about a guest, to the provider"
+	case InsidePrefixToUplink:
+		return "to a guest or to NAT64, but on its way to the provider"
+	case OwnToUplink:
+		return "to the host, but on its way to the provider, who would send it back"
+	case LinkLocalToUplink:
+		return "from a link-local address, forwarded as guests and uplink are on one bridge"
+	case ForeignSourceToUplink:
+		return "to the provider with another MAC than that of the NIC"
+	case MACFromGuest:
+		return "from a guest with the MAC of somebody else"
+	case SourceFromGuest:
+		return "from a guest with the address of somebody else"
+	case UnlistedFromGuest:
+		return "from a port without a guest in the list"
+	case EthertypeFromGuest:
+		return "from a guest, neither IPv6 nor its ARP and IPv4, or with a tag"
+	case ARPFromGuest:
+		return "ARP of a guest about what is not its own"
+	case IPv4FromGuest:
+		return "IPv4 of a guest from an address that is not its own"
+	case RAFromGuest:
+		return "a router advertisement of a guest"
+	case RedirectFromGuest:
+		return "a redirect of a guest"
+	case DHCPFromGuest:
+		return "what only a DHCP server sends, from a guest"
+	case FragmentedNDFromGuest:
+		return "neighbour discovery of a guest in fragments"
+	case HiddenNDFromGuest:
+		return "neighbour discovery of a guest behind extension headers"
+	case NDFromGuest:
+		return "neighbour discovery of a guest about an address of somebody else"
+	case NDOptionFromGuest:
+		return "neighbour discovery of a guest with the MAC of somebody else inside"
+	case ICMPFromGuest:
+		return "ICMPv6 that is not for guests to send"
+	case MalformedFromGuest:
+		return "from a guest with headers that lead nowhere"
+	case RSLimitFromGuest:
+		return "more router solicitations than a port may send"
+	case NSLimitFromGuest:
+		return "more solicitations for nobody than a port may send"
+	case AbsentLimitFromGuest:
+		return "more packets to nobody than a port may send"
+	case NewLimitFromGuest:
+		return "more new addresses than a port may have"
+	case GuestToGuest:
+		return "bridged between guests that are kept apart"
+	}
+	return string(r)
+}
+
 // Counter says how much was dropped for one reason since the table was put in
 // place.
 type Counter struct {

@@ -39,7 +39,7 @@ func (s State) Kind() Kind {
 	}
 	kind := Kind("")
 	for _, c := range s.Table.Chains {
-		if c.Name != "output" {
+		if c.Name != "leaving" {
 			continue
 		}
 		for _, r := range c.Rules {

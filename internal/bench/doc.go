@@ -1,7 +1,7 @@
 // Command bench measures the whole program, examples/fullhost, in the practice
 // provider of internal/lab, and prints one table.
 //
-//	go run ./internal/bench [flags] [lab|plan|apply|memory|guests|move|ra|edge ...]
+//	go run ./internal/bench [flags] [lab|plan|apply|memory|guests|move|ra|edge|attack ...]
 //
 // Without a name all are measured. It builds fullhost into a temporary folder
 // first, unless -fullhost names one that is built.
@@ -20,8 +20,11 @@
 //	ra      senders of router advertisements beside each other: package ra with and
 //	        without RFC 4861's delay, radvd, and CoreRAD where -corerad names one
 //	edge    what the edge's rules cost a guest's traffic to the Internet: none,
-//	        fullhost's and the article's ebtables rule in turns, at each of -sizes
-//	        guests
+//	        chains without rules, fullhost's and the article's ebtables rule in
+//	        turns, at each of -sizes guests
+//	attack  what a guest's TCP and look-ups have of a neighbour that sends all
+//	        attacks of internal/lab/hostile, beside one that sends as many frames
+//	        that it may send
 //
 // A figure is the median of several runs (-runs), with the least and the
 // greatest. Where a figure has a peer (the same window without a move, another

@@ -44,6 +44,7 @@ func inner() int {
 		{benchMove, b.move},
 		{benchRA, b.ra},
 		{benchEdge, b.edge},
+		{benchAttack, b.attack},
 	} {
 		if !o.wants(part.name) || ctx.Err() != nil {
 			continue

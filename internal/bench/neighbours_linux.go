@@ -40,13 +40,7 @@ func raiseNeighbours(o *options) (restore func() error, notes []string, err erro
 	case err != nil:
 		return restore, nil, err
 	}
-	need := 0
-	if sizes := o.attached(); o.wants(benchGuests) && len(sizes) > 0 {
-		need = entriesPerGuest * sizes[len(sizes)-1]
-	}
-	if o.wants(benchRA) {
-		need = max(need, raEntries)
-	}
+	need := o.neighbours()
 	if have >= need {
 		return restore, nil, nil
 	}
@@ -79,6 +73,20 @@ func raiseNeighbours(o *options) (restore func() error, notes []string, err erro
 		}
 	}
 	return restore, []string{fmt.Sprintf("the neighbour table's limit was %d, and %d while this ran", have, need)}, nil
+}
+
+// neighbours is how many entries what is measured may take at a time. Where the
+// table is full a guest does not find its router, and nothing of what it sends
+// arrives.
+func (o options) neighbours() int {
+	need := 0
+	if sizes := o.attached(); (o.wants(benchGuests) || o.wants(benchEdge)) && len(sizes) > 0 {
+		need = entriesPerGuest * sizes[len(sizes)-1]
+	}
+	if o.wants(benchRA) {
+		need = max(need, raEntries)
+	}
+	return need
 }
 
 // raEntries is room for the sources of several floods: those of a namespace that

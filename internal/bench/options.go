@@ -33,10 +33,11 @@ const (
 	benchMove   = "move"
 	benchRA     = "ra"
 	benchEdge   = "edge"
+	benchAttack = "attack"
 )
 
 func benches() []string {
-	return []string{benchLab, benchPlan, benchApply, benchMemory, benchGuests, benchMove, benchRA, benchEdge}
+	return []string{benchLab, benchPlan, benchApply, benchMemory, benchGuests, benchMove, benchRA, benchEdge, benchAttack}
 }
 
 // maxGuests is what a Linux bridge has room for beside the uplink.

@@ -101,7 +101,11 @@ func (b *batch) removeTable(name string) {
 }
 
 func (b *batch) addTable(t *Table) error {
-	b.add(fmt.Sprintf("table %s %s", t.Family, t.Name), unix.NFT_MSG_NEWTABLE, netlink.Create, attributes(attr(unix.NFTA_TABLE_NAME, cstring(t.Name))))
+	attrs := []netlink.Attribute{attr(unix.NFTA_TABLE_NAME, cstring(t.Name))}
+	if t.Comment != "" {
+		attrs = append(attrs, attr(nftaTableUserdata, commentData(t.Comment)))
+	}
+	b.add(fmt.Sprintf("table %s %s", t.Family, t.Name), unix.NFT_MSG_NEWTABLE, netlink.Create, attributes(attrs...))
 	for _, c := range t.Counters {
 		b.add("counter "+c, unix.NFT_MSG_NEWOBJ, netlink.Create, attributes(
 			attr(unix.NFTA_OBJ_TABLE, cstring(t.Name)),
@@ -237,13 +241,15 @@ func (b *batch) addRule(t *Table, chain string, r Rule) error {
 		nested(unix.NFTA_RULE_EXPRESSIONS, list...),
 	}
 	if r.Comment != "" {
-		// nft's user data is a list of type, length, value; the comment is type
-		// 0, with its terminating zero.
-		attrs = append(attrs, attr(unix.NFTA_RULE_USERDATA, append([]byte{0, byte(len(r.Comment) + 1)}, cstring(r.Comment)...)))
+		attrs = append(attrs, attr(unix.NFTA_RULE_USERDATA, commentData(r.Comment)))
 	}
 	b.add(fmt.Sprintf("rule of chain %s: %s", chain, r.text(t.Family)), unix.NFT_MSG_NEWRULE, netlink.Create|netlink.Append, attributes(attrs...))
 	return nil
 }
+
+// commentData is nft's user data of a table or a rule, a list of type, length,
+// value; the comment is type 0 of both, with its terminating zero.
+func commentData(comment string) []byte { return tlv(0, cstring(comment)) }
 
 func (b *batch) add(what string, msg uint16, flags netlink.HeaderFlags, attrs []byte) {
 	b.parts = append(b.parts, part{what: what, msg: netlink.Message{

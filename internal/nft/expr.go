@@ -67,6 +67,13 @@ const (
 	KindNDOption Kind = "@th,208,48"
 	KindRSOption Kind = "@th,80,48"
 
+	// Fields of the headers below it, by their place, for lookups that decide
+	// everything at once: who sent a frame and of what type it is, which no tag
+	// hides (octets 6 to 13 of the Ethernet header), and the source of an IPv6
+	// packet, the type being known from elsewhere.
+	KindEtherFrom Kind = "@ll,48,64"
+	KindIP6From   Kind = "@nh,64,128"
+
 	// KindUnknown is what Read found and can't hold, described in Name.
 	KindUnknown Kind = "unknown"
 
@@ -399,6 +406,10 @@ func fields(k Kind) (field, bool) {
 		return field{base: TransportHeader, offset: 26, len: 6, set: NDOptionMAC}, true
 	case KindRSOption:
 		return field{base: TransportHeader, offset: 10, len: 6, set: RSOptionMAC}, true
+	case KindEtherFrom:
+		return field{base: LinkHeader, offset: 6, len: 8, set: EtherFrom}, true
+	case KindIP6From:
+		return field{base: NetworkHeader, offset: 8, len: 16, set: IP6From}, true
 	case KindICMPType:
 		return field{base: TransportHeader, offset: 0, len: 1, protocol: EthIPv4, l4: ICMP}, true
 	case KindICMPv6Type:
@@ -421,7 +432,7 @@ func fieldKinds() []Kind {
 		KindEtherDaddr, KindEtherSaddr, KindEtherType, KindIPSaddr, KindIPDaddr, KindIP6Saddr, KindIP6Daddr,
 		KindIP6Nexthdr, KindIP6Length, KindARPOp, KindARPSMAC, KindARPSIP,
 		KindICMPType, KindICMPv6Type, KindUDPSport, KindUDPDport, KindTCPSport, KindTCPDport,
-		KindTHDport, KindNDTarget, KindNDOption, KindRSOption, // last, as others may be at their place
+		KindTHDport, KindNDTarget, KindNDOption, KindRSOption, KindEtherFrom, KindIP6From, // last, as others may be at their place
 	}
 }
 
@@ -554,7 +565,7 @@ func (e Expr) checkField(t *Table) error {
 		if e.Base != NetworkHeader {
 			return fmt.Errorf("base %q: want the network header", e.Base)
 		}
-	case KindIP6Nexthdr, KindIP6Length, KindARPOp, KindARPSMAC, KindARPSIP, KindTHDport, KindNDTarget, KindNDOption, KindRSOption:
+	case KindIP6Nexthdr, KindIP6Length, KindARPOp, KindARPSMAC, KindARPSIP, KindTHDport, KindNDTarget, KindNDOption, KindRSOption, KindEtherFrom, KindIP6From:
 	case KindProtocol, KindL4Proto, KindICMPType, KindICMPv6Type, KindUDPSport, KindUDPDport, KindTCPSport, KindTCPDport,
 		KindMark, KindSetMark, KindAccept, KindDrop, KindReturn, KindMasquerade, kindIIFType:
 	case KindUnknown:

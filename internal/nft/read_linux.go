@@ -16,6 +16,7 @@ import (
 
 // Attributes newer than golang.org/x/sys has them (linux/netfilter/nf_tables.h).
 const (
+	nftaTableUserdata  = 6
 	nftaChainFlags     = 10
 	nftaFlowtableTable = 1
 	nftaFlowtableName  = 2
@@ -170,6 +171,7 @@ func (r *reader) table() (*Table, error) {
 	t := &Table{Family: r.family, Name: r.name}
 	unknown := func(format string, args ...any) { t.Unknown = append(t.Unknown, fmt.Sprintf(format, args...)) }
 	for _, d := range found {
+		t.Comment = comment(d.raw(nftaTableUserdata))
 		if flags := d.u32(unix.NFTA_TABLE_FLAGS); flags != 0 {
 			unknown("table flags %#x", flags)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -31,6 +32,10 @@ const (
 	NDTargets   SetType = SetType(KindNDTarget)
 	NDOptionMAC SetType = SetType(KindNDOption)
 	RSOptionMAC SetType = SetType(KindRSOption)
+	// EtherFrom is a hardware address and an ethertype behind it, written as
+	// eight octets: see [From].
+	EtherFrom SetType = SetType(KindEtherFrom)
+	IP6From   SetType = SetType(KindIP6From)
 )
 
 // between joins the parts of tuples, in types as in elements.
@@ -52,6 +57,11 @@ func Tuple(parts ...any) string {
 		words = append(words, fmt.Sprint(p))
 	}
 	return strings.Join(words, between)
+}
+
+// From is an element of [EtherFrom]: frames of an ethertype that m sent.
+func From(m slaac.MAC, ethertype uint16) string {
+	return net.HardwareAddr(append(m[:], byte(ethertype>>8), byte(ethertype))).String()
 }
 
 // parts takes a type apart.
@@ -158,8 +168,10 @@ func (t SetType) partLen() int {
 		return 6
 	case IPv4Addr:
 		return 4
-	case IPv6Addr, NDTargets:
+	case IPv6Addr, NDTargets, IP6From:
 		return 16
+	case EtherFrom:
+		return 8
 	case IfName:
 		return ifNameSize
 	case INetProto, ICMPv6Types:
@@ -182,7 +194,7 @@ func (t SetType) number() uint32 {
 
 func (t SetType) partNumber() uint32 {
 	switch t {
-	case NDTargets, NDOptionMAC, RSOptionMAC:
+	case NDTargets, NDOptionMAC, RSOptionMAC, EtherFrom, IP6From:
 		return 4
 	case IPv4Addr:
 		return 7
@@ -285,7 +297,11 @@ func (t SetType) key(s string) (key []byte, err error) {
 			return nil, errors.New("not an interface name")
 		}
 		key = ifNameKey(s)
-	case IPv4Addr, IPv6Addr, NDTargets:
+	case EtherFrom:
+		if key, err = net.ParseMAC(s); err != nil {
+			return nil, err
+		}
+	case IPv4Addr, IPv6Addr, NDTargets, IP6From:
 		a, err := netip.ParseAddr(s)
 		if err != nil {
 			return nil, err
@@ -315,6 +331,8 @@ func (t SetType) text(key []byte) string {
 	switch t {
 	case EtherAddr, NDOptionMAC, RSOptionMAC:
 		return slaac.MAC(key).String()
+	case EtherFrom:
+		return net.HardwareAddr(key).String()
 	case IfName:
 		return strings.TrimRight(string(key), "\x00")
 	case INetProto, ICMPv6Types:

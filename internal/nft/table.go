@@ -24,6 +24,9 @@ const (
 type Table struct {
 	Family Family `json:"family"`
 	Name   string `json:"name"`
+	// Comment tells who lists the ruleset whose table it is. Kernels before Linux
+	// 5.10 forget it, so it makes no difference between tables.
+	Comment string `json:"comment,omitempty"`
 	// Counters are the names of the table's counters.
 	Counters []string `json:"counters,omitempty"`
 	Sets     []Set    `json:"sets,omitempty"`
@@ -83,7 +86,8 @@ func (e *KernelError) Error() string { return fmt.Sprintf("kernel refuses %s: %v
 func (e *KernelError) Unwrap() error { return e.Err }
 
 // Equal reports whether two tables mean the same to the kernel: the order of
-// counters, sets and set elements and matches that others imply don't count.
+// counters, sets and set elements, matches that others imply and the table's
+// comment don't count.
 // Two nil tables are equal.
 func Equal(a, b *Table) bool {
 	if a == nil || b == nil {
@@ -177,6 +181,9 @@ func (t *Table) Check() error {
 		names[kind+" "+s] = true
 	}
 	name("table", t.Name)
+	if !validComment(t.Comment) {
+		fail("comment %q: %s", t.Comment, wantComment)
+	}
 	for _, c := range t.Counters {
 		name("counter", c)
 	}
@@ -224,8 +231,8 @@ func (c *Chain) check(t *Table) error {
 		}
 	}
 	for i, r := range c.Rules {
-		if len(r.Comment) > 127 || strings.ContainsFunc(r.Comment, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' || r > '~' }) {
-			errs = append(errs, fmt.Errorf("rule %d: comment %q: want at most 127 printable ASCII characters without quotes", i+1, r.Comment))
+		if !validComment(r.Comment) {
+			errs = append(errs, fmt.Errorf("rule %d: comment %q: %s", i+1, r.Comment, wantComment))
 		}
 		if _, err := expand(t.Family, r.Exprs); err != nil {
 			errs = append(errs, fmt.Errorf("rule %d: %w", i+1, err))
@@ -237,6 +244,12 @@ func (c *Chain) check(t *Table) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+const wantComment = "want at most 127 printable ASCII characters without quotes"
+
+func validComment(s string) bool {
+	return len(s) <= 127 && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' || r > '~' })
 }
 
 // hookNumber returns the kernel's number of a hook (NF_INET_*, NF_BR_*,

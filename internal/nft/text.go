@@ -19,6 +19,10 @@ func (t *Table) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "table %s %s {\n", t.Family, t.Name)
 	gap := ""
+	if t.Comment != "" {
+		fmt.Fprintf(&b, "\tcomment \"%s\"\n", t.Comment)
+		gap = "\n"
+	}
 	for _, u := range t.Unknown {
 		fmt.Fprintf(&b, "\t# unknown: %s\n", u)
 		gap = "\n"

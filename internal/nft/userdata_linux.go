@@ -18,6 +18,8 @@ const (
 	exprMeta    = 9
 	exprConcat  = 13
 
+	baseLink      = 1
+	baseNetwork   = 2
 	baseTransport = 3
 )
 
@@ -59,7 +61,14 @@ func (t SetType) typeOf() []byte {
 		return list(u32(0, exprPayload), tlv(1, list(u32(0, 17), u32(1, 2))))
 	}
 	f, _ := fields(Kind(t))
-	return list(u32(0, exprPayload), tlv(1, list(u32(0, 0), u32(1, 0), u32(2, baseTransport), u32(3, f.offset*8), u32(4, f.len*8))))
+	base := uint32(baseTransport)
+	switch f.base {
+	case LinkHeader:
+		base = baseLink
+	case NetworkHeader:
+		base = baseNetwork
+	}
+	return list(u32(0, exprPayload), tlv(1, list(u32(0, 0), u32(1, 0), u32(2, base), u32(3, f.offset*8), u32(4, f.len*8))))
 }
 
 // typeOfKey is the way back from number and userData; it returns "" for what is
@@ -73,15 +82,16 @@ func typeOfKey(number uint32, length int, user []byte) SetType {
 			continue
 		}
 		var next []SetType
-		for _, p := range []SetType{EtherAddr, IPv4Addr, IPv6Addr, IfName, INetProto, INetService, ICMPv6Types, NDTargets, NDOptionMAC, RSOptionMAC} {
+		for _, p := range []SetType{EtherAddr, IPv4Addr, IPv6Addr, IfName, INetProto, INetService, ICMPv6Types, NDTargets, NDOptionMAC, RSOptionMAC, EtherFrom, IP6From} {
 			if p.partNumber() != n {
 				continue
 			}
 			for _, c := range candidates {
-				if c != "" {
-					p = Concat(c, p)
+				if c == "" {
+					next = append(next, p)
+				} else {
+					next = append(next, Concat(c, p))
 				}
-				next = append(next, p)
 			}
 		}
 		if len(next) == 0 {

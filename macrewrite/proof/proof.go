@@ -71,7 +71,7 @@ func (c Config) table() *nft.Table {
 		return nft.NewRule("", append(matches, nft.CountIn(name))...)
 	}
 	return &nft.Table{
-		Family: nft.NetDev, Name: tableName,
+		Family: nft.NetDev, Name: tableName, Comment: "sixhost owns this table: what leaves by the uplink is counted here, nothing is dropped",
 		Counters: []string{"frames", "foreign-source", "router-adverts", "redirects", "guest-multicast"},
 		Sets:     []nft.Set{nft.NewSet("own", nft.IPv6Addr, own...)},
 		Chains: []nft.Chain{{Name: "proof", Type: "filter", Hook: "egress", Device: c.Uplink, Priority: last, Policy: "accept", Rules: []nft.Rule{
