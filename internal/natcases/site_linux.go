@@ -40,6 +40,9 @@ type Site struct {
 	Guest, Host, Isp, Web *netns.NS
 	// Device is the translator's, as the host's firewall sees it.
 	Device string
+	// IPv4Only says that the firewall sees only the IPv4 half of what is
+	// translated, as the gateway takes the other from the guests' link itself.
+	IPv4Only bool
 	// Patience is how long a case waits for what should come; default 10
 	// seconds. Small only for one that is expected to fail.
 	Patience time.Duration

@@ -69,23 +69,69 @@ func segmentsUDP(t *testing.T, s *natcases.Site) (ok bool) {
 	return ok
 }
 
-// Every case by the portable path.
+// Every case, by each path, and while the path is changed again and again.
 func TestCases(t *testing.T) {
+	t.Run(PathPortable, func(t *testing.T) {
+		s, cfg := newCases(t)
+		runCases(t, s, serveSite(t, s, cfg), Stats.portable)
+	})
+	t.Run(PathFast, func(t *testing.T) {
+		s, cfg := newCases(t)
+		cfg.Pins, s.IPv4Only = nstest.BPFFS(t)+"/nat64", true
+		g := serveSite(t, s, cfg)
+		runCases(t, s, g, Stats.both)
+		// The file, the connections and what was lost on the way went by the
+		// programs; by the process what needs judgement.
+		st := g.Stats()
+		if st.Path != PathFast || st.To4.FastOctets < uint64(s.FileSize) || st.To6.FastOctets < uint64(s.FileSize) {
+			t.Errorf("path %s (%v): %+v %+v", st.Path, st.FastPathError, st.To4, st.To6)
+		}
+		if st.To4.Octets > st.To4.FastOctets/10 || st.To6.Octets > st.To6.FastOctets/10 {
+			t.Errorf("not by the fast path: %+v %+v", st.To4, st.To6)
+		}
+	})
+	t.Run("changing", func(t *testing.T) {
+		s, cfg := newCases(t)
+		cfg.Pins, s.IPv4Only = nstest.BPFFS(t)+"/nat64", true
+		g := serveSite(t, s, cfg)
+		stop := changePaths(t, s, g)
+		runCases(t, s, g, Stats.both)
+		n := stop()
+		st := g.Stats()
+		t.Logf("%d changes, %+v %+v", n, st.To4, st.To6)
+		if n < 4 || st.To4.FastPackets == 0 || st.To6.FastPackets == 0 || st.To4.Packets == 0 || st.To6.Packets == 0 {
+			t.Errorf("%d changes, not by both paths: %+v %+v", n, st.To4, st.To6)
+		}
+	})
+}
+
+// newCases makes a site for all cases, and what of a Config is theirs.
+func newCases(t *testing.T) (*natcases.Site, Config) {
 	s := natcases.NewSite(t)
 	if os.Getenv("CI_TIER") == "full" {
 		s.FileSize = 1 << 30
 	}
-	g := serveSite(t, s, Config{Queues: 2})
+	return s, Config{Queues: 2}
+}
+
+// portable and both are how many packets were translated in each direction.
+func (s Stats) portable() (to4, to6 uint64) { return s.To4.Packets, s.To6.Packets }
+func (s Stats) both() (to4, to6 uint64) {
+	return s.To4.Packets + s.To4.FastPackets, s.To6.Packets + s.To6.FastPackets
+}
+
+func runCases(t *testing.T, s *natcases.Site, g *Gateway, packets func(Stats) (to4, to6 uint64)) {
 	udp := segmentsUDP(t, s)
 	for _, c := range natcases.Cases() {
 		t.Run(c.Name, func(t *testing.T) {
-			began, before := time.Now(), g.Stats()
+			began := time.Now()
+			before4, before6 := packets(g.Stats())
 			if err := c.Run(s); err != nil {
 				t.Error(err)
 			}
-			took, now := time.Since(began), g.Stats()
-			to4, to6 := now.To4.Packets-before.To4.Packets, now.To6.Packets-before.To6.Packets
-			t.Logf("%v, %d packets to IPv4, %d to IPv6", took, to4, to6)
+			to4, to6 := packets(g.Stats())
+			to4, to6 = to4-before4, to6-before6
+			t.Logf("%v, %d packets to IPv4, %d to IPv6", time.Since(began), to4, to6)
 			// Packets of many segments stay one: of 1,500 octets these would be
 			// ten times as many.
 			most := map[string]uint64{"a file both ways": uint64(s.FileSize) / 4000}[c.Name]
@@ -99,5 +145,55 @@ func TestCases(t *testing.T) {
 	}
 	if st := g.Stats(); st.Failed != 0 || st.Unknown != 0 || st.Fragments != 0 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// changePaths removes the fast path and puts it back until it is stopped; then
+// it tells how often.
+func changePaths(t *testing.T, s *natcases.Site, g *Gateway) (stop func() int) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	n := 0
+	change := func(on bool) error {
+		return s.Host.Do(func() error {
+			there, err := Capture(ctx, g.config.Scope())
+			if err != nil {
+				return err
+			}
+			want, err := g.config.State(there)
+			if err != nil {
+				return err
+			}
+			if !on {
+				want.Fast = nil
+			}
+			p, err := Plan(there, want)
+			if err != nil {
+				return err
+			}
+			return p.Run(ctx, plan.Apply, nil)
+		})
+	}
+	go func() {
+		for on := false; ctx.Err() == nil; on = !on {
+			if err := change(on); err != nil && ctx.Err() == nil {
+				done <- err
+				return
+			}
+			n++
+			g.refollow() // what Run does within a second
+			select {
+			case <-ctx.Done():
+			case <-time.After(30 * time.Millisecond):
+			}
+		}
+		done <- nil
+	}()
+	return func() int {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("change the path: %v", err)
+		}
+		return n
 	}
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sixhost/sixhost/internal/netns"
+	"github.com/sixhost/sixhost/internal/nft"
 	"github.com/sixhost/sixhost/internal/nstest"
 	"github.com/sixhost/sixhost/plan"
 )
@@ -146,6 +148,19 @@ func TestExpose(t *testing.T) {
 				}
 				return nil
 			})
+			// Nor from those who are no clients: the rules keep them out by
+			// themselves, once, so that their packets are never established.
+			nstest.Do(t, n.web, func() error {
+				d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(testRouter)}, Timeout: 300 * time.Millisecond}
+				if c, err := d.Dial("tcp4", testHost4+":8080"); err == nil {
+					c.Close()
+					t.Errorf("%s is a client", testRouter)
+				}
+				return nil
+			})
+			if n.counted(t, counterDenied) == 0 {
+				t.Errorf("%s was not kept out by the rules", testRouter)
+			}
 			// And guests reach the host's address as little as before.
 			if _, m := icmp6(t, n.guest, "64:ff9b::"+testHost4, 10, 5*time.Second); m == nil || m.Code != 1 {
 				t.Errorf("the host's own address: %+v", m)
@@ -170,6 +185,21 @@ func TestExpose(t *testing.T) {
 			})
 		})
 	}
+}
+
+// counted returns how many packets a counter of the rules has seen.
+func (n *network) counted(t *testing.T, name string) (packets uint64) {
+	t.Helper()
+	nstest.Do(t, n.host, func() error {
+		all, err := nft.Counters(context.Background(), nft.INet, TableName)
+		for _, c := range all {
+			if c.Name == name {
+				packets = c.Packets
+			}
+		}
+		return err
+	})
+	return packets
 }
 
 // A pool address that a rule names is its guest's, whoever was there before.

@@ -55,6 +55,7 @@ func validPins(dir string) bool {
 // mappings. They decide nothing.
 type follower struct {
 	programs *fastpath.Table
+	aside    *aside
 	// before are their counts when this process came.
 	before fastpath.Counts
 	log    *slog.Logger
@@ -65,15 +66,18 @@ type follower struct {
 
 var _ second = (*follower)(nil)
 
-func newFollower(programs *fastpath.Table, log *slog.Logger) (*follower, error) {
+func newFollower(programs *fastpath.Table, aside *aside, log *slog.Logger) (*follower, error) {
 	before, err := programs.Counts()
 	if err != nil {
 		return nil, err
 	}
-	return &follower{programs: programs, before: before, log: log}, nil
+	return &follower{programs: programs, aside: aside, before: before, log: log}, nil
 }
 
 func (f *follower) mapped(m Mapping) {
+	if f.aside.contains(m.Guest) {
+		return
+	}
 	if err := f.programs.Put(m.Guest, m.Pool); err != nil && !f.full.Swap(true) {
 		f.log.Warn("a guest stays on the portable path, and so may others", "error", err)
 	}
@@ -131,7 +135,7 @@ func (s *Stats) addFast(c fastpath.Counts) {
 // mappings, which established flows live by, then the telling of new ones. It
 // returns why there is no fast path. The table is still without mappings.
 func (g *Gateway) follow(programs *fastpath.Table) error {
-	f, err := newFollower(programs, g.log)
+	f, err := newFollower(programs, g.fast.aside, g.log)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNoFastPath, err)
 	}
@@ -141,7 +145,7 @@ func (g *Gateway) follow(programs *fastpath.Table) error {
 	}
 	for guest, pool := range known {
 		m := Mapping{guest, pool}
-		if !g.config.Guests.Contains(guest) || !g.table.adopt(m, f.lastUsed(m)) {
+		if !g.config.Guests.Contains(guest) || !g.table.adopt(m, f.lastUsed(m)) || f.aside.contains(guest) {
 			f.unmapped(m)
 		}
 	}
@@ -151,6 +155,7 @@ func (g *Gateway) follow(programs *fastpath.Table) error {
 
 // fastSide is a gateway's end of the fast path.
 type fastSide struct {
+	aside    *aside
 	looking  sync.Mutex // held by who looks for changes
 	mu       sync.Mutex
 	programs *fastpath.Table // nil without one, and then err says why
@@ -210,7 +215,7 @@ func (g *Gateway) refollow() {
 		g.fast.set(nil, err)
 		return
 	}
-	f, err := newFollower(there, g.log)
+	f, err := newFollower(there, g.fast.aside, g.log)
 	if err != nil {
 		there.Close()
 		g.log.Warn("a fast path can't be used", "error", err)

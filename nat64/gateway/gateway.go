@@ -42,6 +42,10 @@ type host interface {
 	ports() (map[origin]string, error)
 	// own4 are the host's IPv4 addresses.
 	own4() ([]netip.Addr, error)
+	// hearRoutes says which routes lead to guests apart from others, and
+	// followRoutes what becomes of them, until ctx ends or it can't.
+	hearRoutes(guests netip.Prefix, each func(ownRoute, bool)) error
+	followRoutes(ctx context.Context, each func(ownRoute, bool)) error
 	// forget ends the connections of a pool address.
 	forget(pool netip.Addr) error
 	Close() error
@@ -158,6 +162,11 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	wg.Go(func() { g.keepTime(ctx) })
 	wg.Go(func() { g.keepMappings(ctx) })
+	wg.Go(func() {
+		if err := g.host.followRoutes(ctx, g.noteRoute); err != nil {
+			g.log.Warn("guests that get a route of their own stay on the fast path", "error", err)
+		}
+	})
 	<-ctx.Done()
 	for _, c := range g.closers {
 		// A deadline in the past ends the read that is under way.

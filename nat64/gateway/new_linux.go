@@ -38,6 +38,7 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("start gateway: %w: %s (apply the plan first)", ErrNotSetUp, cfg.Device)
 	}
 	g := &Gateway{log: cfg.Logger, config: cfg, host: &kernel{h: h, link: cfg.GuestLink}}
+	g.fast.aside = newAside()
 	g.table = newTable(cfg.Pool, g.forget)
 	g.table.quota = max(0, cfg.PerPort)
 	g.mapper = newMapper(cfg, g.table)
@@ -61,6 +62,10 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g.pinExposed(time.Now())
 	if cfg.Pins != "" {
+		if err := g.host.hearRoutes(cfg.Guests, g.noteRoute); err != nil {
+			g.Close()
+			return nil, fmt.Errorf("start gateway: %w", err)
+		}
 		programs, err := cfg.openFast(h)
 		if err == nil {
 			err = g.follow(programs)
@@ -90,8 +95,9 @@ func waitRunning(h *netlink.Handle, device string) error {
 
 // kernel implements host. Its sockets stay in the namespace of New.
 type kernel struct {
-	h    *netlink.Handle
-	link string
+	h      *netlink.Handle
+	link   string
+	routes *routes // nil where nobody listens
 }
 
 func (k *kernel) neighbours() ([]netip.Addr, error) {
@@ -171,6 +177,10 @@ func (k *kernel) forget(pool netip.Addr) error {
 }
 
 func (k *kernel) Close() error {
+	if k.routes != nil {
+		k.routes.close()
+		k.routes = nil
+	}
 	k.h.Close()
 	return nil
 }

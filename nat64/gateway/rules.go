@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/sixhost/sixhost/internal/nft"
 )
@@ -15,6 +14,12 @@ const TableName = "sixhost_nat64"
 const (
 	setDenied = "denied"
 	setRouted = "routed"
+)
+
+// Names of the chains for what is forwarded from the device and to it.
+const (
+	chainFrom = "from_device"
+	chainTo   = "to_device"
 )
 
 // Names of the table's counters.
@@ -55,7 +60,7 @@ func (c Config) stamp() *nft.Table {
 // a translator that is wrong, or none. c has its defaults.
 func (c Config) rules() *nft.Table {
 	in, out := nft.IIFName(c.Device), nft.OIFName(c.Device)
-	notIn, notOut := nft.Invert(in), nft.Invert(out)
+	notOut := nft.Invert(out)
 	fromPool, toPool := nft.Saddr(c.Pool), nft.Daddr(c.Pool)
 	v4, v6 := nft.Protocol(nft.EthIPv4), nft.Protocol(nft.EthIPv6)
 	prefix := c.Prefix.Prefix()
@@ -70,22 +75,34 @@ func (c Config) rules() *nft.Table {
 		return nft.Chain{Name: name, Type: "filter", Hook: hook, Priority: priority, Policy: "accept", Rules: rules}
 	}
 
-	inbound := []nft.Rule{drop("nothing comes in unasked", counterInbound, out, v4, nft.Invert(answers))}
-	if len(c.Expose) > 0 {
-		inbound = slices.Insert(inbound, 0, nft.NewRule("but to what is exposed", out, v4, nft.CTDNAT(), nft.Accept()))
+	// Each packet of a connection meets these, so what most packets are comes
+	// first. One that is established began by a packet that met the rest.
+	established := nft.CTState(nft.Established)
+	fromDevice := []nft.Rule{
+		drop("translated packets come from the pool", counterSpoofed, nft.Invert(fromPool)),
+		nft.NewRule("what began by the rules below", v4, established, nft.Accept()),
+		drop("translated packets go to guests", counterStranger, v6, nft.Invert(nft.OIFName(c.GuestLink))),
+		drop("and to no other addresses", counterStranger, nft.Invert(nft.Daddr(c.Guests))),
+		refuse("destinations that are refused", counterDenied, nft.In(nft.KindIPDaddr, setDenied)),
+		drop("conntrack can't place it, so it would not be masqueraded", counterInvalid, v4, nft.CTState(nft.Invalid)),
 	}
-	forward := slices.Concat([]nft.Rule{
-		drop("only guests use NAT64", counterStranger, out, v6, nft.Invert(nft.IIFName(c.GuestLink))),
-		drop("guests have guests' addresses", counterStranger, out, nft.Invert(nft.Saddr(c.Guests))),
-		drop("nothing but the prefix is translated", counterStranger, out, nft.Invert(nft.Daddr(prefix))),
-		drop("translated packets go to guests", counterStranger, in, v6, nft.Invert(nft.OIFName(c.GuestLink))),
-		drop("and to no other addresses", counterStranger, in, nft.Invert(nft.Daddr(c.Guests))),
-		drop("translated packets come from the pool", counterSpoofed, in, nft.Invert(fromPool)),
-		refuse("destinations that are refused", counterDenied, in, nft.In(nft.KindIPDaddr, setDenied)),
-		drop("conntrack can't place it, so it would not be masqueraded", counterInvalid, in, v4, nft.CTState(nft.Invalid)),
-	}, inbound, []nft.Rule{
+	toDevice := []nft.Rule{nft.NewRule("answers", v4, answers, nft.Accept())}
+	if len(c.Expose) > 0 {
+		toDevice = append(toDevice,
+			drop("who is refused as a destination is refused as a client", counterDenied, nft.In(nft.KindIPSaddr, setDenied)),
+			nft.NewRule("but to what is exposed", v4, nft.CTDNAT(), nft.Accept()))
+	}
+	toDevice = append(toDevice,
+		drop("nothing comes in unasked", counterInbound, v4),
+		drop("only guests use NAT64", counterStranger, v6, nft.Invert(nft.IIFName(c.GuestLink))),
+		drop("guests have guests' addresses", counterStranger, nft.Invert(nft.Saddr(c.Guests))),
+		drop("nothing but the prefix is translated", counterStranger, nft.Invert(nft.Daddr(prefix))),
+	)
+	forward := []nft.Rule{
+		nft.NewRule("", in, nft.Jump(chainFrom)),
+		nft.NewRule("", out, nft.Jump(chainTo)),
 		drop("forwarding is for NAT64 only", counterPlain, c.notRouted(v4, nft.IIFName(c.GuestLink), nft.OIFName(c.GuestLink))...),
-	})
+	}
 	if c.Uplink != c.GuestLink {
 		forward = append(forward, drop("forwarding is for NAT64 only", counterPlain, c.notRouted(v4, nft.IIFName(c.GuestLink), nft.OIFName(c.Uplink))...))
 	}
@@ -110,20 +127,23 @@ func (c Config) rules() *nft.Table {
 		Sets:     sets,
 		Chains: []nft.Chain{
 			chain("prerouting", "prerouting", priRaw,
-				drop("the pool is behind the device only", counterSpoofed, notIn, fromPool),
-				drop("and so is the NAT64 prefix", counterSpoofed, notIn, nft.Saddr(prefix)),
+				nft.NewRule("", in, nft.Accept()),
+				drop("the pool is behind the device only", counterSpoofed, fromPool),
+				drop("and so is the NAT64 prefix", counterSpoofed, nft.Saddr(prefix)),
 			),
 			chain("input", "input", priFilter,
 				refuse("the host's own IPv4 addresses", counterHost, in, v4, nft.FibDaddr("local")),
 				drop("nor its broadcasts", counterHost, in, v4),
 			),
+			{Name: chainFrom, Rules: fromDevice},
+			{Name: chainTo, Rules: toDevice},
 			chain("forward", "forward", priFilter, forward...),
 			chain("output", "output", priFilter, output...),
 			{Name: "source_nat", Type: "nat", Hook: "postrouting", Priority: priSrcNAT, Policy: "accept", Rules: []nft.Rule{
 				nft.NewRule("guests leave behind the host's address", notOut, fromPool, nft.Masquerade()),
 			}},
 			chain("no_leaks", "postrouting", priLast,
-				drop("no pool address leaves", counterLeak, notOut, fromPool),
+				drop("no pool address leaves", counterLeak, fromPool, notOut),
 			),
 		},
 	}

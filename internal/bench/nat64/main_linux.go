@@ -25,6 +25,7 @@ type options struct {
 	quick    bool
 	rounds   int
 	only     []string
+	figures  []string // names, or how they begin; empty for all
 	offloads []bool
 }
 
@@ -32,6 +33,7 @@ func main() {
 	var o options
 	only := flag.String("only", "", "contenders, by commas; default all")
 	offloads := flag.String("offloads", "both", "on, off or both")
+	which := flag.String("figures", "", "what is measured, by commas and by how the names begin; default all")
 	quick := flag.Bool("quick", false, "one round, with offloads on, and shorter")
 	rounds := flag.Int("rounds", 5, "how often each figure is measured")
 	isServer := flag.Bool("serve", false, "be the gateway's process (for its own use)")
@@ -43,6 +45,9 @@ func main() {
 	o.quick, o.rounds, o.only, o.offloads = *quick, *rounds, contenders(), []bool{true, false}
 	if *only != "" {
 		o.only = strings.Split(*only, ",")
+	}
+	if *which != "" {
+		o.figures = strings.Split(*which, ",")
 	}
 	switch {
 	case *offloads == "on" || *quick && *offloads == "both":
@@ -95,6 +100,9 @@ func figures() []figure {
 		{"UDP 64 B kpps", func(s *stage, o options) (float64, error) { return s.noDrop(length(o)/2, 8) }, false},
 		{"conn/s", func(s *stage, o options) (float64, error) { return s.connections(length(o)) }, false},
 		{"cores at 1 Gbit/s", func(s *stage, o options) (float64, error) { return s.cores(length(o)) }, true},
+		{"ns a packet", func(s *stage, o options) (float64, error) { return s.perPacket(400) }, true},
+		{"us a MiB up", func(s *stage, o options) (float64, error) { return s.perMiB(20, false) }, true},
+		{"us a MiB down", func(s *stage, o options) (float64, error) { return s.perMiB(20, true) }, true},
 	}
 }
 
@@ -128,7 +136,7 @@ func measure(o options) (err error) {
 		}
 		print(on, o, results)
 	}
-	if slices.Contains(o.only, fast) {
+	if slices.Contains(o.only, fast) && o.wants(figure{name: "mappings"}) {
 		if err := many(ctx, dir, o); err != nil {
 			return err
 		}
@@ -148,6 +156,10 @@ func one(ctx context.Context, who string, offloads bool, dir string, o options) 
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		if !o.wants(f) {
+			out = append(out, math.NaN())
+			continue
+		}
 		v, err := f.take(s, o)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "      %s: %v\n", f.name, err)
@@ -156,6 +168,10 @@ func one(ctx context.Context, who string, offloads bool, dir string, o options) 
 		out = append(out, v)
 	}
 	return out, nil
+}
+
+func (o options) wants(f figure) bool {
+	return len(o.figures) == 0 || slices.ContainsFunc(o.figures, func(name string) bool { return strings.HasPrefix(f.name, name) })
 }
 
 // column is the median of one figure.
@@ -188,6 +204,10 @@ func print(on bool, o options, results map[string][][]float64) {
 		fmt.Fprint(w, who)
 		for i := range figures() {
 			v, base := column(results[who], i), column(results[plain6], i)
+			if math.IsNaN(v) {
+				fmt.Fprint(w, "\t-")
+				continue
+			}
 			fmt.Fprintf(w, "\t%.3g", v)
 			if who != plain6 && base > 0 {
 				fmt.Fprintf(w, " (%.2f)", v/base)

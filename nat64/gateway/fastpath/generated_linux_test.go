@@ -34,7 +34,7 @@ func TestObjectsMatchTheSource(t *testing.T) {
 			t.Fatal(err)
 		}
 		a, b := instructions(t, made), instructions(t, committed)
-		if len(a) != 2 || len(b) != 2 {
+		if len(a) != 3 || len(b) != 3 {
 			t.Fatalf("%s: %d and %d programs", target, len(a), len(b))
 		}
 		for name := range a {

@@ -9,10 +9,15 @@ import (
 
 // load brings the programs and their maps into the kernel. Maps of an earlier
 // load that fit are used on.
-func load(s Settings, device, guestLink int, earlier map[string]*ebpf.Map) (*programsObjects, error) {
+func load(s Settings, device, guestLink int, way string, earlier map[string]*ebpf.Map) (*programsObjects, error) {
 	spec, err := loadPrograms()
 	if err != nil {
 		return nil, fmt.Errorf("read the programs: %w", err)
+	}
+	if way == wayClsact {
+		for _, p := range spec.Programs {
+			p.AttachType = ebpf.AttachNone // kernels before TCX know no other
+		}
 	}
 	hi, lo, bits := prefixWords(s.Prefix)
 	for name, value := range map[string]any{

@@ -20,6 +20,7 @@ import (
 const (
 	pinTo4   = "link_to4"
 	pinTo6   = "link_to6"
+	pinGiven = "link_given"
 	pinAbout = "about"
 )
 
@@ -36,6 +37,10 @@ type about struct {
 	Settings
 	Device    int `json:"device"`
 	GuestLink int `json:"guest_link"`
+	// Way is how the programs are held at links, see hook; for clsact, whose
+	// filters don't tell where they are, with the network namespace.
+	Way       string `json:"way"`
+	Namespace uint64 `json:"namespace,omitempty"`
 }
 
 // Probe returns nil where a fast path can be pinned in dir, and else an error
@@ -63,17 +68,22 @@ func Probe(dir string) error {
 		return missing("make a BPF map: %v", err)
 	}
 	m.Close()
-	// The loopback device is the first of every namespace.
-	if _, err := link.QueryPrograms(link.QueryOptions{Target: 1, Attach: ebpf.AttachTCXIngress}); err != nil {
-		return missing("the kernel has no TCX, which came with Linux 6.6: %v", err)
-	}
 	// Nothing but loading them tells whether this kernel takes the programs.
-	o, err := load(Settings{Version: Version(), Prefix: nat64.WellKnown(), MTU6: 1500}, 1, 1, nil)
+	o, err := load(Settings{Version: Version(), Prefix: nat64.WellKnown(), MTU6: 1500}, 1, 1, preferredWay(), nil)
 	if err != nil {
 		return missing("%v", err)
 	}
 	o.Close()
 	return nil
+}
+
+// preferredWay is TCX where the kernel has it.
+func preferredWay() string {
+	// The loopback device is the first of every namespace.
+	if _, err := link.QueryPrograms(link.QueryOptions{Target: 1, Attach: ebpf.AttachTCXIngress}); err != nil {
+		return wayClsact
+	}
+	return wayTCX
 }
 
 // Find returns what is pinned in dir, nil for nothing; the error matches
@@ -87,66 +97,60 @@ func Find(dir string, device, guestLink int) (*Found, error) {
 	case err != nil:
 		return nil, fmt.Errorf("look for the fast path: %w", err)
 	}
-	for name, at := range map[string]ebpf.AttachType{pinTo4: ebpf.AttachTCXIngress, pinTo6: ebpf.AttachTCXEgress} {
-		if foreign(filepath.Join(dir, name), at) {
-			return nil, fmt.Errorf("%w: %s holds the programs of another network namespace", ErrUnavailable, dir)
-		}
-	}
 	a, err := readAbout(dir)
+	another := err == nil && a.Way == wayClsact && a.Namespace != namespace()
+	for _, h := range hooks(0, 0, nil) {
+		another = another || foreign(filepath.Join(dir, h.pin), h.tcx())
+	}
+	if another {
+		return nil, fmt.Errorf("%w: %s holds the programs of another network namespace", ErrUnavailable, dir)
+	}
 	if err != nil {
 		// Something is there, and it is not whole.
 		return &Found{}, nil
 	}
 	f := &Found{Settings: a.Settings}
-	f.Attached = device != 0 && guestLink != 0 && a.Device == device && a.GuestLink == guestLink &&
-		attached(filepath.Join(dir, pinTo4), guestLink, ebpf.AttachTCXIngress) &&
-		attached(filepath.Join(dir, pinTo6), device, ebpf.AttachTCXEgress)
+	f.Attached = device != 0 && guestLink != 0 && a.Device == device && a.GuestLink == guestLink
+	for _, h := range hooks(device, guestLink, nil) {
+		f.Attached = f.Attached && h.attached(dir, a.Way)
+	}
 	return f, nil
 }
 
-// foreign reports whether the pinned link is at a device of another network
-// namespace. One whose device is gone is nobody's.
-func foreign(pin string, at ebpf.AttachType) bool {
-	l, err := link.LoadPinnedLink(pin, nil)
+// namespace is a number that the calling thread's network namespace has, and no
+// other ever had; 0 where the kernel doesn't tell.
+func namespace() uint64 {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return false
+		return 0
 	}
-	defer l.Close()
-	info, err := l.Info()
-	if err != nil || info.TCX() == nil || info.TCX().Ifindex == 0 {
-		return false
-	}
-	return !attached(pin, int(info.TCX().Ifindex), at)
-}
-
-// attached reports whether the pinned link's program is at a device of this
-// network namespace; another's may have the same index.
-func attached(pin string, index int, at ebpf.AttachType) bool {
-	l, err := link.LoadPinnedLink(pin, nil)
+	defer unix.Close(fd)
+	n, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
 	if err != nil {
-		return false
+		return 0
 	}
-	defer l.Close()
-	info, err := l.Info()
-	if err != nil || info.TCX() == nil || int(info.TCX().Ifindex) != index {
-		return false
-	}
-	q, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: at})
-	if err != nil {
-		return false
-	}
-	return slices.ContainsFunc(q.Programs, func(p link.AttachedProgram) bool {
-		id, ok := p.LinkID()
-		return ok && id == info.ID
-	})
+	return n
 }
 
 // Attach puts the programs in place, in the calling thread's network namespace,
 // and pins them in dir. Over an earlier Attach it changes the programs without a
 // gap, and keeps mappings and counts.
 func Attach(dir string, s Settings, device, guestLink int) error {
+	return attach(dir, s, device, guestLink, preferredWay())
+}
+
+func attach(dir string, s Settings, device, guestLink int, way string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the folder of the fast path's pins: %w", err)
+	}
+	// What is held in another way has to go first: after a new kernel there is
+	// nothing, so nobody waits.
+	if was, err := readAbout(dir); err == nil && was.Way != way {
+		for _, h := range hooks(was.Device, was.GuestLink, nil) {
+			if err := h.remove(dir); err != nil {
+				return err
+			}
+		}
 	}
 	// Until all is in its place again, nothing says that it is.
 	if err := unpin(dir, pinAbout); err != nil {
@@ -163,7 +167,7 @@ func Attach(dir string, s Settings, device, guestLink int) error {
 			earlier[name] = m
 		}
 	}
-	o, err := load(s, device, guestLink, earlier)
+	o, err := load(s, device, guestLink, way, earlier)
 	if err != nil {
 		return err
 	}
@@ -179,57 +183,31 @@ func Attach(dir string, s Settings, device, guestLink int) error {
 			return fmt.Errorf("pin map %s: %w", name, err)
 		}
 	}
-	// The way to the guests first, so that no answer to what the other lets out
-	// takes longer than it has to.
-	if err := place(dir, pinTo6, o.To6, device, ebpf.AttachTCXEgress); err != nil {
-		return err
+	for _, h := range hooks(device, guestLink, o) {
+		if err := h.place(dir, way); err != nil {
+			return err
+		}
 	}
-	if err := place(dir, pinTo4, o.To4, guestLink, ebpf.AttachTCXIngress); err != nil {
-		return err
+	about := about{Settings: s, Device: device, GuestLink: guestLink, Way: way}
+	if way == wayClsact {
+		about.Namespace = namespace()
 	}
-	return writeAbout(dir, about{s, device, guestLink})
+	return writeAbout(dir, about)
 }
 
-// place makes the pinned link run the program.
-func place(dir, name string, p *ebpf.Program, index int, at ebpf.AttachType) error {
-	pin := filepath.Join(dir, name)
-	if attached(pin, index, at) {
-		l, err := link.LoadPinnedLink(pin, nil)
-		if err != nil {
-			return fmt.Errorf("open pinned link %s: %w", name, err)
-		}
-		defer l.Close()
-		if err := l.Update(p); err != nil {
-			return fmt.Errorf("change the program of %s: %w", name, err)
-		}
-		return nil
-	}
-	if err := unpin(dir, name); err != nil {
-		return err
-	}
-	l, err := link.AttachTCX(link.TCXOptions{Interface: index, Program: p, Attach: at})
-	if err != nil {
-		return fmt.Errorf("attach the program of %s: %w", name, err)
-	}
-	defer l.Close()
-	if err := l.Pin(pin); err != nil {
-		return fmt.Errorf("pin link %s: %w", name, err)
-	}
-	return nil
-}
-
-// Detach takes the programs away, and removes all pins and dir itself.
+// Detach takes the programs away, and removes all pins and dir itself. Programs
+// at clsact go if they are in the calling thread's network namespace.
 func Detach(dir string) error {
 	var errs []error
-	for _, name := range []string{pinAbout, pinTo4, pinTo6, programsMapGuests, programsMapPools, programsMapCounts} {
-		pin := filepath.Join(dir, name)
-		// A link that somebody else holds open too would stay attached.
-		if l, err := link.LoadPinnedLink(pin, nil); err == nil {
-			if err := l.Detach(); err != nil && !errors.Is(err, unix.ENOLINK) {
-				errs = append(errs, fmt.Errorf("detach %s: %w", name, err))
-			}
-			l.Close()
-		}
+	// Without it the links are unknown; those of TCX say themselves where they are.
+	was, _ := readAbout(dir)
+	if was.Way == wayClsact && was.Namespace != namespace() {
+		was.Device, was.GuestLink = 0, 0
+	}
+	for _, h := range slices.Backward(hooks(was.Device, was.GuestLink, nil)) {
+		errs = append(errs, h.remove(dir))
+	}
+	for _, name := range []string{pinAbout, programsMapGuests, programsMapPools, programsMapCounts} {
 		errs = append(errs, unpin(dir, name))
 	}
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -20,6 +20,7 @@ const (
 	programsMapDenied     = "denied"
 	programsMapGuests     = "guests"
 	programsMapPools      = "pools"
+	programsProgGiven     = "given"
 	programsProgTo4       = "to4"
 	programsProgTo6       = "to6"
 	programsVarCoarse     = "coarse"
@@ -73,8 +74,9 @@ type programsSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type programsProgramSpecs struct {
-	To4 *ebpf.ProgramSpec `ebpf:"to4"`
-	To6 *ebpf.ProgramSpec `ebpf:"to6"`
+	Given *ebpf.ProgramSpec `ebpf:"given"`
+	To4   *ebpf.ProgramSpec `ebpf:"to4"`
+	To6   *ebpf.ProgramSpec `ebpf:"to6"`
 }
 
 // programsMapSpecs contains maps before they are loaded into the kernel.
@@ -152,12 +154,14 @@ type programsVariables struct {
 //
 // It can be passed to loadProgramsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programsPrograms struct {
-	To4 *ebpf.Program `ebpf:"to4"`
-	To6 *ebpf.Program `ebpf:"to6"`
+	Given *ebpf.Program `ebpf:"given"`
+	To4   *ebpf.Program `ebpf:"to4"`
+	To6   *ebpf.Program `ebpf:"to6"`
 }
 
 func (p *programsPrograms) Close() error {
 	return _ProgramsClose(
+		p.Given,
 		p.To4,
 		p.To6,
 	)

@@ -1,7 +1,8 @@
 // The fast path of the NAT64 gateway: two programs that translate what needs
 // no judgement (TCP, UDP and ICMP echo of guests with a mapping) and leave
-// everything else alone. See doc.go for where they stand and what they are
-// told. All of it follows RFC 7915; the sections are named where it matters.
+// everything else to the process, and one that leads on what the process makes
+// of it. See doc.go for where they stand and what they are told. All of it
+// follows RFC 7915; the sections are named where it matters.
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
@@ -237,6 +238,17 @@ static __always_inline int fit_transport(struct __sk_buff *skb, __u32 at, __u8 p
 	return bpf_l4_csum_replace(skb, at + ICMP_SUM, 0, fold32(diff), BPF_F_PSEUDO_HDR);
 }
 
+// An ICMPv6 error of a guest's is for the process, and is led to it: on the way
+// through the kernel's IPv6 it would be about a connection that the kernel has not
+// seen, and a stateful firewall drops such.
+static __always_inline int lead_error(struct __sk_buff *skb, __u8 hops)
+{
+	hops--;
+	if (bpf_skb_store_bytes(skb, ETH + __builtin_offsetof(struct ip6, hops), &hops, 1, BPF_F_RECOMPUTE_CSUM))
+		return PASS;
+	return bpf_redirect(device, 0);
+}
+
 // To IPv4: on what comes from the guests' link. What is translated goes on as
 // if the device's process had written it.
 SEC("tcx/ingress")
@@ -300,6 +312,11 @@ int to4(struct __sk_buff *skb)
 		note(0, HOP_LIMIT, whole);
 		return PASS;
 	}
+	// The bridge puts fragments together where it looks for connections.
+	if (skb->gso_size == 0 && whole > mtu6) {
+		note(0, FRAGMENT, whole);
+		return PASS;
+	}
 	__be32 dst = extract(hi, lo);
 	if (is_denied(dst)) {
 		note(0, REFUSED, whole);
@@ -339,8 +356,9 @@ int to4(struct __sk_buff *skb)
 			return PASS;
 		}
 		if (type != 128 && type != 129) {
+			__u8 hops = ip->hops;
 			note(0, PROTOCOL, whole);
-			return PASS;
+			return type < 128 ? lead_error(skb, hops) : PASS;
 		}
 		new.proto = ICMP;
 		typediff = fold32((__u64)(__u32)~bpf_htons((__u16)type << 8));
@@ -367,6 +385,15 @@ int to4(struct __sk_buff *skb)
 	}
 	note(0, TRANSLATED, whole);
 	return bpf_redirect(device, BPF_F_INGRESS);
+}
+
+// to_guest looks for the guest as a neighbour on its link. The process tells of no
+// guest that a route of its own leads to.
+static __always_inline int to_guest(const __be32 *addr)
+{
+	struct bpf_redir_neigh nh = {.nh_family = FAMILY_INET6};
+	__builtin_memcpy(nh.ipv6_nh, addr, 16);
+	return bpf_redirect_neigh(guest_link, &nh, sizeof(nh), 0);
 }
 
 // To IPv6: on what the host routes into the device, already as the pool address
@@ -492,9 +519,36 @@ int to6(struct __sk_buff *skb)
 		return DROP;
 	}
 	note(1, TRANSLATED, whole);
-	struct bpf_redir_neigh nh = {.nh_family = FAMILY_INET6};
-	__builtin_memcpy(nh.ipv6_nh, new.dst, 16);
-	return bpf_redirect_neigh(guest_link, &nh, sizeof(nh), 0);
+	return to_guest(new.dst);
+}
+
+// What the process gives to the device for a guest with a mapping goes straight to
+// it, as what to6 translates: the kernel's IPv6 has not seen its connection either.
+SEC("tcx/ingress")
+int given(struct __sk_buff *skb)
+{
+	if (skb->protocol != bpf_htons(ETHERTYPE_IPV6))
+		return PASS;
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	if (data + IP6 > end) {
+		if (bpf_skb_pull_data(skb, IP6))
+			return PASS;
+		data = (void *)(long)skb->data;
+		end = (void *)(long)skb->data_end;
+		if (data + IP6 > end)
+			return PASS;
+	}
+	struct ip6 *ip = data;
+	struct guest_key key = {{ip->dst[0], ip->dst[1], ip->dst[2], ip->dst[3]}};
+	if (ip->hops <= 1 || !bpf_map_lookup_elem(&guests, &key))
+		return PASS;
+	__u8 hops = ip->hops - 1;
+	if (bpf_skb_store_bytes(skb, __builtin_offsetof(struct ip6, hops), &hops, 1, BPF_F_RECOMPUTE_CSUM) ||
+	    bpf_skb_change_head(skb, ETH, 0)) {
+		note(1, FAILED, skb->len);
+		return DROP;
+	}
+	return to_guest(key.addr);
 }
 
 char _license[] SEC("license") = "Apache-2.0";
