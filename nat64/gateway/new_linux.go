@@ -11,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/sixhost/sixhost/internal/netns"
 )
 
 // New attaches to the device that a plan made, in the calling goroutine's
@@ -37,7 +39,12 @@ func New(cfg Config) (*Gateway, error) {
 		h.Close()
 		return nil, fmt.Errorf("start gateway: %w: %s (apply the plan first)", ErrNotSetUp, cfg.Device)
 	}
-	g := &Gateway{log: cfg.Logger, config: cfg, host: &kernel{h: h, link: cfg.GuestLink}}
+	home, err := netns.NewHome()
+	if err != nil {
+		h.Close()
+		return nil, fmt.Errorf("start gateway: hold the network namespace: %w", err)
+	}
+	g := &Gateway{log: cfg.Logger, config: cfg, host: &kernel{h: h, home: home, link: cfg.GuestLink}}
 	g.table = newTable(cfg.Pool, g.forget)
 	g.table.quota = max(0, cfg.PerPort)
 	g.mapper = newMapper(cfg, g.table)
@@ -61,8 +68,11 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g.pinExposed(time.Now())
 	if cfg.Pins != "" {
-		programs, err := cfg.openFast(h)
-		if err == nil {
+		programs, err := g.host.programs(cfg)
+		if err != nil {
+			err = cfg.whyNone(err)
+			g.standAside()
+		} else {
 			err = g.follow(programs)
 		}
 		g.fast.set(programs, err)
@@ -91,6 +101,7 @@ func waitRunning(h *netlink.Handle, device string) error {
 // kernel implements host. Its sockets stay in the namespace of New.
 type kernel struct {
 	h    *netlink.Handle
+	home *netns.Home
 	link string
 }
 
@@ -172,5 +183,5 @@ func (k *kernel) forget(pool netip.Addr) error {
 
 func (k *kernel) Close() error {
 	k.h.Close()
-	return nil
+	return k.home.Close()
 }
