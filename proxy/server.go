@@ -24,7 +24,7 @@ type Server struct {
 	home        *netns.Home
 	routes      routes
 	id          string // in loopHeader
-	conns       *limit.Limiter
+	conns       *limit.Limiter[netip.Addr]
 	helloMemory budget
 	buffers     buffers
 	requests    gate
@@ -60,7 +60,7 @@ func New(cfg Config) (*Server, error) {
 		home:   home,
 		routes: table,
 		id:     "sixhost-" + hex.EncodeToString(id[:]),
-		conns:  limit.New(cfg.MaxConns, cfg.MaxConnsPerClient),
+		conns:  limit.New[netip.Addr](cfg.MaxConns, cfg.MaxConnsPerClient),
 	}
 	s.helloMemory.left.Store(int64(cfg.HelloMemory))
 	s.hangUp = sync.OnceValue(s.closeListeners)

@@ -31,14 +31,17 @@ func (s *Server) serveTCP(l net.Listener) error {
 			}
 			continue
 		}
-		var client netip.Addr
+		var addr netip.Addr
 		if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-			client = addrOnly(a.AddrPort())
+			addr = addrOnly(a.AddrPort())
 		}
-		switch {
-		case !s.allowed(client):
+		if !s.allowed(addr) {
 			s.stats.strangers.Add(1)
 			conn.Close()
+			continue
+		}
+		client := s.clientOf(addr)
+		switch {
 		case !s.conns.Enter(client):
 			s.stats.dropped.Add(1)
 			conn.Close()
@@ -53,7 +56,7 @@ func (s *Server) serveTCP(l net.Listener) error {
 
 // serveConn answers the queries of one connection, in the order in which the
 // answers come in (RFC 7766, 6.2.1.1).
-func (s *Server) serveConn(ctx context.Context, conn net.Conn, client netip.Addr) {
+func (s *Server) serveConn(ctx context.Context, conn net.Conn, client client) {
 	var wg sync.WaitGroup
 	defer conn.Close()
 	defer wg.Wait()

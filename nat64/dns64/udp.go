@@ -27,8 +27,8 @@ func (s *Server) serveUDP(conn net.PacketConn) error {
 			}
 			return err
 		}
-		client := addrOnly(from)
-		if !s.allowed(client) {
+		addr := addrOnly(from)
+		if !s.allowed(addr) {
 			s.stats.strangers.Add(1)
 			continue
 		}
@@ -45,6 +45,7 @@ func (s *Server) serveUDP(conn net.PacketConn) error {
 			writeTo(conn, reply, from)
 			continue
 		}
+		client := s.clientOf(addr)
 		if !s.queries.Enter(client) {
 			s.stats.dropped.Add(1)
 			continue
