@@ -43,7 +43,7 @@ func (c Config) fast(there State) *Fast {
 		return nil
 	}
 	return &Fast{Attached: true, Settings: fastpath.Settings{
-		Version: fastpath.Version(), Prefix: c.Prefix, Denied: c.deniedBlocks(), MTU6: mtu6,
+		Version: fastpath.Version(), Prefix: c.Prefix, Denied: c.deniedBlocks(), MTU6: there.mtu6(),
 	}}
 }
 

@@ -60,7 +60,9 @@ func New(cfg Config) (*Gateway, error) {
 		// Non-blocking, so the runtime's poller waits for it.
 		f := os.NewFile(uintptr(fd), fmt.Sprintf("%s queue %d", cfg.Device, i))
 		g.closers = append(g.closers, f)
-		g.queues = append(g.queues, newQueue(f, g.mapper))
+		q := newQueue(f, g.mapper)
+		q.tr.MTU6 = State{GuestMTU: l.Attrs().MTU}.mtu6() // the device's, as planned
+		g.queues = append(g.queues, q)
 	}
 	if err := waitRunning(h, cfg.Device); err != nil {
 		g.Close()
