@@ -24,7 +24,7 @@ type Server struct {
 	home        *netns.Home
 	routes      atomic.Pointer[routes]
 	id          string // in loopHeader
-	conns       *limit.Limiter
+	conns       *limit.Limiter[netip.Addr]
 	helloMemory budget
 	buffers     buffers
 	requests    gate
@@ -59,7 +59,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:   cfg,
 		home:  home,
 		id:    "sixhost-" + hex.EncodeToString(id[:]),
-		conns: limit.New(cfg.MaxConns, cfg.MaxConnsPerClient),
+		conns: limit.New[netip.Addr](cfg.MaxConns, cfg.MaxConnsPerClient),
 	}
 	s.routes.Store(&table)
 	s.helloMemory.left.Store(int64(cfg.HelloMemory))

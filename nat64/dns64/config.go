@@ -63,12 +63,21 @@ type Config struct {
 	// the A records are there; default 1.5 s.
 	AAAATimeout time.Duration
 	// MaxQueries bounds the queries being worked on, MaxQueriesPerClient those
-	// of one address; defaults 1024 and 256. More are dropped. Answers from
-	// the cache don't count.
+	// of one client; defaults 1024 and 256. More are dropped. Answers from
+	// the cache don't count. The second half is for clients with fewer than
+	// eight queries being worked on, the last quarter for those with fewer than
+	// two.
 	MaxQueries, MaxQueriesPerClient int
 	// MaxConns bounds the TCP connections, MaxConnsPerClient those of one
-	// address; defaults 256 and 32. More are closed at once.
+	// client; defaults 256 and 32. More are closed at once. Who has many gets
+	// none of the last, as with queries.
 	MaxConns, MaxConnsPerClient int
+	// ClientID names the client behind an address, for these limits: the port of
+	// a bridge that it is at, for example. It is asked for every query that is
+	// not answered from the cache, by several goroutines, and must not wait. Nil
+	// takes each address for a client, so that one which has hundreds can take
+	// all there is from the others.
+	ClientID func(netip.Addr) string
 	// IdleTimeout closes a TCP connection without queries; default 10 s.
 	IdleTimeout time.Duration
 	// Logger is told about upstreams that fail and return; nil discards.

@@ -21,8 +21,8 @@ type Server struct {
 	tcp      []net.Listener
 	home     *netns.Home
 	resolver *resolver
-	queries  *limit.Limiter
-	conns    *limit.Limiter
+	queries  *limit.Limiter[client]
+	conns    *limit.Limiter[client]
 	stats    counters
 	ran      atomic.Bool
 	// hangUp closes the sockets, once.
@@ -60,8 +60,8 @@ func New(cfg Config) (*Server, error) {
 		home:    home,
 		udp:     append([]net.PacketConn(nil), cfg.PacketConns...),
 		tcp:     append([]net.Listener(nil), cfg.Listeners...),
-		queries: limit.New(cfg.MaxQueries, cfg.MaxQueriesPerClient),
-		conns:   limit.New(cfg.MaxConns, cfg.MaxConnsPerClient),
+		queries: limit.New[client](cfg.MaxQueries, cfg.MaxQueriesPerClient),
+		conns:   limit.New[client](cfg.MaxConns, cfg.MaxConnsPerClient),
 	}
 	s.hangUp = sync.OnceValue(s.closeSockets)
 	for _, at := range cfg.Listen {
@@ -213,3 +213,17 @@ func (s *Server) plain(a netip.Addr) bool { return contains(s.cfg.NoSynthesis, a
 
 // allowed reports whether an address is a client's.
 func (s *Server) allowed(a netip.Addr) bool { return contains(s.cfg.Clients, a) }
+
+// client is whom the limits count something for: an address, or where there is
+// somebody to ask who is behind it, that name.
+type client struct {
+	addr netip.Addr
+	id   string
+}
+
+func (s *Server) clientOf(a netip.Addr) client {
+	if s.cfg.ClientID == nil {
+		return client{addr: a}
+	}
+	return client{id: s.cfg.ClientID(a)}
+}

@@ -31,21 +31,24 @@ func (s *Server) serveTCP(l net.Listener) error {
 			}
 			continue
 		}
-		var client netip.Addr
+		var addr netip.Addr
 		if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-			client = addrOnly(a.AddrPort())
+			addr = addrOnly(a.AddrPort())
 		}
-		switch {
-		case !s.allowed(client):
+		if !s.allowed(addr) {
 			s.stats.strangers.Add(1)
 			conn.Close()
+			continue
+		}
+		client := s.clientOf(addr)
+		switch {
 		case !s.conns.Enter(client):
 			s.stats.dropped.Add(1)
 			conn.Close()
 		default:
 			s.background(func(ctx context.Context) {
 				defer s.conns.Leave(client)
-				s.serveConn(ctx, conn, client)
+				s.serveConn(ctx, conn, addr, client)
 			})
 		}
 	}
@@ -53,7 +56,7 @@ func (s *Server) serveTCP(l net.Listener) error {
 
 // serveConn answers the queries of one connection, in the order in which the
 // answers come in (RFC 7766, 6.2.1.1).
-func (s *Server) serveConn(ctx context.Context, conn net.Conn, client netip.Addr) {
+func (s *Server) serveConn(ctx context.Context, conn net.Conn, addr netip.Addr, client client) {
 	var wg sync.WaitGroup
 	defer conn.Close()
 	defer wg.Wait()
@@ -92,7 +95,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, client netip.Addr
 			write(reply)
 			continue
 		}
-		q.key.plain = s.plain(client)
+		q.key.plain = s.plain(addr)
 		if reply, done := s.quick(q, nil); done {
 			write(reply)
 			continue

@@ -27,8 +27,8 @@ func (s *Server) serveUDP(conn net.PacketConn) error {
 			}
 			return err
 		}
-		client := addrOnly(from)
-		if !s.allowed(client) {
+		addr := addrOnly(from)
+		if !s.allowed(addr) {
 			s.stats.strangers.Add(1)
 			continue
 		}
@@ -41,11 +41,12 @@ func (s *Server) serveUDP(conn net.PacketConn) error {
 			}
 			continue
 		}
-		q.key.plain = s.plain(client)
+		q.key.plain = s.plain(addr)
 		if reply, done := s.quick(q, out[:0]); done {
 			writeTo(conn, reply, from)
 			continue
 		}
+		client := s.clientOf(addr)
 		if !s.queries.Enter(client) {
 			s.stats.dropped.Add(1)
 			continue

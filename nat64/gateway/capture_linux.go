@@ -36,6 +36,7 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 		names[l.Attrs().Index] = l.Attrs().Name
 		if l.Attrs().Name == scope.GuestLink {
 			guests = l.Attrs().Index
+			s.GuestMTU = l.Attrs().MTU
 		}
 		if l.Attrs().Name == scope.Device {
 			device = l.Attrs().Index

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"path"
 	"slices"
 	"sync"
@@ -42,7 +43,7 @@ func (c Config) fast(there State) *Fast {
 		return nil
 	}
 	return &Fast{Attached: true, Settings: fastpath.Settings{
-		Version: fastpath.Version(), Prefix: c.Prefix, Denied: c.deniedBlocks(), MTU6: mtu6,
+		Version: fastpath.Version(), Prefix: c.Prefix, Denied: c.deniedBlocks(), MTU6: there.mtu6(),
 	}}
 }
 
@@ -162,6 +163,10 @@ type fastSide struct {
 	err      error
 	// past is what programs counted that this process saw and that are gone.
 	past Stats
+	// Of who looks: doubts is how often in a row the programs were not as they
+	// should be; refused, that there were some which counted for others.
+	doubts  int
+	refused bool
 }
 
 func (f *fastSide) set(programs *fastpath.Table, err error) {
@@ -191,7 +196,8 @@ func (f *fastSide) close() error {
 }
 
 // refollow looks whether a plan has meanwhile removed the programs, or made them
-// anew: then they have to be told of all mappings again.
+// anew, in which case they have to be told of all mappings again, or whether
+// something has made them useless: the guests' link was made anew, for example.
 func (g *Gateway) refollow() {
 	if g.config.Pins == "" {
 		return
@@ -201,30 +207,71 @@ func (g *Gateway) refollow() {
 	g.fast.mu.Lock()
 	have := g.fast.programs
 	g.fast.mu.Unlock()
-	there, err := fastpath.Open(g.config.Pins)
-	switch {
-	case err != nil && have == nil, err == nil && have != nil && have.Same(there):
-		if err == nil {
-			there.Close()
+	there, err := g.host.programs(g.config)
+	if err != nil {
+		if have != nil && (g.gone() || g.fast.doubt()) {
+			g.log.Warn("the fast path is gone", "error", err)
+			g.retire(nil)
+			g.standAside()
+			g.fast.set(nil, err)
 		}
 		return
-	case err != nil:
-		err = fmt.Errorf("%w: %w", ErrNoFastPath, err)
-		g.log.Warn("the fast path is gone", "error", err)
-		g.retire(nil)
-		g.fast.set(nil, err)
+	}
+	g.fast.doubts = 0
+	if have != nil && have.Same(there) {
+		there.Close()
 		return
 	}
 	f, err := newFollower(there, g.fast.aside, g.log)
+	if err == nil {
+		// Whatever else they know is of a time when they were not followed.
+		err = there.Keep(func(guest, pool netip.Addr) bool {
+			a, ok := g.Mapped(guest)
+			return ok && a == pool
+		})
+	}
 	if err != nil {
 		there.Close()
 		g.log.Warn("a fast path can't be used", "error", err)
 		return
 	}
-	f.before = fastpath.Counts{} // they are ours from the start
+	if !g.fast.refused {
+		f.before = fastpath.Counts{} // they are ours from the start
+	}
+	g.fast.refused = false
 	g.retire(f)
 	g.fast.set(there, nil)
 	g.log.Info("the fast path is on")
+}
+
+// gone reports whether there are no programs any more.
+func (g *Gateway) gone() bool {
+	t, err := fastpath.Open(g.config.Pins)
+	if err != nil {
+		return true
+	}
+	t.Close()
+	return false
+}
+
+// doubt is told that the programs are not as they should be, which they are for
+// a moment while a plan changes them, and reports whether that lasts.
+func (f *fastSide) doubt() bool {
+	f.doubts++
+	return f.doubts > 1
+}
+
+// standAside is for programs that are there and are refused: by the mappings
+// that they know, guests' packets would go where nobody expects them.
+func (g *Gateway) standAside() {
+	g.fast.doubts = 0
+	if g.gone() {
+		return
+	}
+	g.fast.refused = true
+	if err := g.host.disarm(g.config); err != nil {
+		g.log.Error("programs of the fast path that can't be used translate packets", "error", err)
+	}
 }
 
 // retire puts another follower, or none, in the place of the one there is, and

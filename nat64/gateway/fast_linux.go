@@ -77,9 +77,6 @@ func (c Config) openFast(h *netlink.Handle) (*fastpath.Table, error) {
 	case err != nil:
 		return no(err)
 	case found == nil || !found.Attached:
-		if err := fastpath.Probe(c.Pins); err != nil {
-			return no(err)
-		}
 		return no(fmt.Errorf("%w: there are no programs in %s (apply the plan first)", ErrNotSetUp, c.Pins))
 	case found.Prefix != c.Prefix:
 		return no(fmt.Errorf("%w: the programs in %s are for %s, not %s (apply the plan first)", ErrNotSetUp, c.Pins, found.Prefix, c.Prefix))
@@ -92,6 +89,38 @@ func (c Config) openFast(h *netlink.Handle) (*fastpath.Table, error) {
 		return no(err)
 	}
 	return t, nil
+}
+
+// whyNone says what keeps the programs from being there, if that is the host.
+func (c Config) whyNone(err error) error {
+	if !errors.Is(err, ErrNotSetUp) {
+		return err
+	}
+	if missing := fastpath.Probe(c.Pins); missing != nil {
+		return fmt.Errorf("%w: %w", ErrNoFastPath, missing)
+	}
+	return err
+}
+
+// programs implements host.
+func (k *kernel) programs(c Config) (t *fastpath.Table, err error) {
+	err = k.home.Do(func() (err error) {
+		t, err = c.openFast(k.h)
+		return err
+	})
+	return t, err
+}
+
+// disarm implements host.
+func (k *kernel) disarm(c Config) error {
+	index := func(name string) int {
+		l, err := k.h.LinkByName(name)
+		if err != nil {
+			return 0
+		}
+		return l.Attrs().Index
+	}
+	return k.home.Do(func() error { return fastpath.Disarm(c.Pins, index(c.Device), index(c.GuestLink)) })
 }
 
 // onLink: the programs look for every guest as a neighbour on the guests' link.

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sixhost/sixhost/nat64/gateway/fastpath"
 )
 
 // Gateway translates packets between the guests and IPv4.
@@ -48,6 +50,10 @@ type host interface {
 	followRoutes(ctx context.Context, each func(ownRoute, bool)) error
 	// forget ends the connections of a pool address.
 	forget(pool netip.Addr) error
+	// programs opens the fast path's if they are this gateway's, and disarm
+	// keeps them from translating for it if they are not what it wants.
+	programs(Config) (*fastpath.Table, error)
+	disarm(Config) error
 	Close() error
 }
 

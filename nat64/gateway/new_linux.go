@@ -11,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/sixhost/sixhost/internal/netns"
 )
 
 // New attaches to the device that a plan made, in the calling goroutine's
@@ -37,7 +39,12 @@ func New(cfg Config) (*Gateway, error) {
 		h.Close()
 		return nil, fmt.Errorf("start gateway: %w: %s (apply the plan first)", ErrNotSetUp, cfg.Device)
 	}
-	g := &Gateway{log: cfg.Logger, config: cfg, host: &kernel{h: h, link: cfg.GuestLink}}
+	home, err := netns.NewHome()
+	if err != nil {
+		h.Close()
+		return nil, fmt.Errorf("start gateway: hold the network namespace: %w", err)
+	}
+	g := &Gateway{log: cfg.Logger, config: cfg, host: &kernel{h: h, home: home, link: cfg.GuestLink}}
 	g.fast.aside = newAside()
 	g.table = newTable(cfg.Pool, g.forget)
 	g.table.quota = max(0, cfg.PerPort)
@@ -54,7 +61,9 @@ func New(cfg Config) (*Gateway, error) {
 		// Non-blocking, so the runtime's poller waits for it.
 		f := os.NewFile(uintptr(fd), fmt.Sprintf("%s queue %d", cfg.Device, i))
 		g.closers = append(g.closers, f)
-		g.queues = append(g.queues, newQueue(f, g.mapper))
+		q := newQueue(f, g.mapper)
+		q.tr.MTU6 = State{GuestMTU: l.Attrs().MTU}.mtu6() // the device's, as planned
+		g.queues = append(g.queues, q)
 	}
 	if err := waitRunning(h, cfg.Device); err != nil {
 		g.Close()
@@ -66,8 +75,11 @@ func New(cfg Config) (*Gateway, error) {
 			g.Close()
 			return nil, fmt.Errorf("start gateway: %w", err)
 		}
-		programs, err := cfg.openFast(h)
-		if err == nil {
+		programs, err := g.host.programs(cfg)
+		if err != nil {
+			err = cfg.whyNone(err)
+			g.standAside()
+		} else {
 			err = g.follow(programs)
 		}
 		g.fast.set(programs, err)
@@ -96,6 +108,7 @@ func waitRunning(h *netlink.Handle, device string) error {
 // kernel implements host. Its sockets stay in the namespace of New.
 type kernel struct {
 	h      *netlink.Handle
+	home   *netns.Home
 	link   string
 	routes *routes // nil where nobody listens
 }
@@ -182,5 +195,5 @@ func (k *kernel) Close() error {
 		k.routes = nil
 	}
 	k.h.Close()
-	return nil
+	return k.home.Close()
 }

@@ -90,7 +90,7 @@ func (q *queue) handle(n int) {
 		if !ok {
 			return
 		}
-		if isUDPFragment4(packet) && q.whole.Holds(packet, q.m.table.now.Load()) {
+		if isUDPFragment4(packet) && q.whole.Holds(packet, 0, q.m.table.now.Load()) {
 			q.reassemble(packet)
 			return
 		}
@@ -163,9 +163,10 @@ func isUDPFragment4(p []byte) bool {
 
 // reassemble keeps a fragment, and handles the packet that it completes.
 func (q *queue) reassemble(fragment []byte) {
-	whole := q.whole.Add(fragment, q.m.table.now.Load())
+	from, now := uint32(q.view.from), q.m.table.now.Load()
+	whole := q.whole.Add(fragment, from, now)
 	if whole == nil {
-		if !q.whole.Holds(fragment, q.m.table.now.Load()) {
+		if !q.whole.Holds(fragment, from, now) {
 			// It was none, or one that contradicts the others.
 			q.counts.fragments.Add(1)
 		}

@@ -45,6 +45,9 @@ type State struct {
 	Stamp *nft.Table `json:"stamp,omitempty"`
 	// Kept says that there is a file of mappings.
 	Kept bool `json:"kept,omitempty"`
+	// GuestMTU is the MTU of the guests' link, 0 where there is none; only
+	// captured.
+	GuestMTU int `json:"guest_mtu,omitempty"`
 	// InUse are routes and addresses of others that overlap Pool or Prefix;
 	// only captured.
 	InUse []InUse `json:"in_use,omitempty"`
@@ -85,11 +88,13 @@ type InUse struct {
 
 const (
 	kindTun = "tuntap"
-	// mtu6 is the device's: what the guests' Ethernet carries.
+	// mtu6 is the device's, what Ethernet carries, where the guests' link has no
+	// smaller one.
 	mtu6 = 1500
-	// mtu4 leaves room for the IPv6 header, 20 octets longer, so that the
-	// kernel itself answers "fragmentation needed".
-	mtu4 = mtu6 - 20
+	// longer is by how much a packet grows when it becomes one of IPv6. The MTU of
+	// the route to the pool leaves room for it, so that the kernel itself answers
+	// "fragmentation needed".
+	longer = 20
 	// mainTable and metric6 are what `ip route` and the kernel use.
 	mainTable = 254
 	metric6   = 1024
@@ -135,9 +140,9 @@ func (c Config) State(there State) (State, error) {
 	}
 	return State{
 		Scope: c.Scope(),
-		Link:  &Link{Kind: kindTun, Tun: true, Persistent: true, MultiQueue: true, MTU: mtu6, Up: true},
+		Link:  &Link{Kind: kindTun, Tun: true, Persistent: true, MultiQueue: true, MTU: there.mtu6(), Up: true},
 		Routes: []Route{
-			{Dst: c.Pool, MTU: mtu4, Table: mainTable},
+			{Dst: c.Pool, MTU: there.mtu6() - longer, Table: mainTable},
 			{Dst: c.Prefix.Prefix(), Metric: metric6, Table: mainTable},
 		},
 		Sysctls: map[string]string{

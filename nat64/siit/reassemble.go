@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 )
 
 // Reassembler puts fragments together that can't be translated one by one:
@@ -14,12 +15,13 @@ import (
 // have (section 4.5).
 //
 // It holds what it was given room for, and forgets what is incomplete after a
-// time. Overlapping fragments end the packet they are of (RFC 5722). It
-// may be used by one goroutine at a time.
+// time. Overlapping fragments end the packet they are of (RFC 5722), exact
+// duplicates are left out (RFC 8200, section 4.5). It may be used by one
+// goroutine at a time.
 type Reassembler struct {
-	// Packets is how many may be incomplete at once; default 64. One more
-	// pushes the oldest out, and one source can have a quarter of them. A packet
-	// takes up to 64 KiB.
+	// Packets is how many may be incomplete at once; default 64. One sender can
+	// have a quarter of them, and where there is no room, the sender with most
+	// loses its oldest. A packet takes what has arrived of it.
 	Packets int
 	// Seconds is how long a packet may be incomplete, by the clock of Add;
 	// default 15.
@@ -32,10 +34,9 @@ type Reassembler struct {
 type partial struct {
 	key   fragKey
 	since int64
-	// buf holds the payload where it belongs, have what is there of it:
-	// ascending, apart.
-	buf  []byte
-	have []extent
+	// pieces of the payload: ascending, apart; size is what they add up to.
+	pieces []piece
+	size   int
 	// length of the whole payload, negative until the last fragment is there.
 	length int
 	// head is the first fragment's header, up to and with an IPv6 fragment
@@ -43,26 +44,48 @@ type partial struct {
 	head []byte
 }
 
-type extent struct{ from, to int }
+type piece struct {
+	from int
+	data []byte
+}
+
+func (p piece) to() int { return p.from + len(p.data) }
 
 // fragKey is what fragments of one packet share (RFC 791, section 3.2; RFC
-// 8200, section 4.5).
+// 8200, section 4.5), and where they came in.
 type fragKey struct {
 	src, dst netip.Addr
 	id       uint32
 	proto    uint8
+	from     uint32
 }
 
-// Add takes a fragment, which is copied, at a time in seconds. When it makes a
+// sender is whom an incomplete packet is charged to.
+type sender struct {
+	from uint32
+	src  netip.Addr
+}
+
+func (k fragKey) sender() sender {
+	if k.from != 0 {
+		return sender{from: k.from}
+	}
+	return sender{src: k.src}
+}
+
+// Add takes a fragment, which is copied, at a time in seconds. from is where it
+// came in, a port for example, whose packets are one sender's whatever their
+// source address; 0 is unknown, and the address says who sent it. When it makes a
 // packet whole, that is returned, good until the next call: an IPv4 packet that
 // may be fragmented, or an IPv6 packet with the fragment header of an atomic
 // fragment, so that its translation may be fragmented again. Otherwise whole is
 // nil. What is no fragment is not taken.
-func (r *Reassembler) Add(fragment []byte, now int64) (whole []byte) {
+func (r *Reassembler) Add(fragment []byte, from uint32, now int64) (whole []byte) {
 	f, ok := readFragment(fragment)
 	if !ok {
 		return nil
 	}
+	f.key.from = from
 	p := r.find(f.key, now)
 	if p == nil {
 		p = r.begin(f.key, now)
@@ -71,7 +94,7 @@ func (r *Reassembler) Add(fragment []byte, now int64) (whole []byte) {
 		r.drop(p)
 		return nil
 	}
-	if p.length < 0 || len(p.have) != 1 || p.have[0] != (extent{0, p.length}) || p.head == nil {
+	if p.size != p.length || p.head == nil {
 		return nil
 	}
 	r.drop(p)
@@ -79,11 +102,12 @@ func (r *Reassembler) Add(fragment []byte, now int64) (whole []byte) {
 }
 
 // Holds reports whether other fragments of the same packet are here.
-func (r *Reassembler) Holds(fragment []byte, now int64) bool {
+func (r *Reassembler) Holds(fragment []byte, from uint32, now int64) bool {
 	if len(r.open) == 0 {
 		return false
 	}
 	f, ok := readFragment(fragment)
+	f.key.from = from
 	return ok && r.find(f.key, now) != nil
 }
 
@@ -108,21 +132,19 @@ func (r *Reassembler) begin(k fragKey, now int64) *partial {
 	if most <= 0 {
 		most = 64
 	}
-	var oldest *partial
-	same := 0
+	has := make(map[sender]int)
+	busiest := k.sender()
 	for _, p := range r.open {
-		if p.key.src == k.src {
-			if oldest == nil {
-				oldest = p
-			}
-			same++
+		s := p.key.sender()
+		if has[s]++; has[s] > has[busiest] {
+			busiest = s
 		}
 	}
-	switch {
-	case same > 0 && same >= most/4:
-		r.drop(oldest)
+	switch own := has[k.sender()]; {
+	case own > 0 && own >= most/4:
+		r.dropOldest(k.sender())
 	case len(r.open) >= most:
-		r.drop(r.open[0])
+		r.dropOldest(busiest)
 	}
 	p := &partial{key: k, since: now, length: -1}
 	r.open = append(r.open, p)
@@ -138,7 +160,17 @@ func (r *Reassembler) drop(p *partial) {
 	}
 }
 
-// maxFragments limits how finely a packet may be cut, as each costs a search.
+func (r *Reassembler) dropOldest(s sender) {
+	for _, p := range r.open {
+		if p.key.sender() == s {
+			r.drop(p)
+			return
+		}
+	}
+}
+
+// maxFragments limits how finely a packet may be cut, as each costs a search: it
+// is enough for the longest one on a path of IPv4's 576 octets.
 const maxFragments = 128
 
 // fragment is one, taken apart no further than its fragment header.
@@ -160,7 +192,7 @@ func readFragment(b []byte) (fragment, bool) {
 			return fragment{}, false
 		}
 		return fragment{
-			key: fragKey{p.src, p.dst, p.id, p.proto}, off: p.off, more: p.more,
+			key: fragKey{p.src, p.dst, p.id, p.proto, 0}, off: p.off, more: p.more,
 			head: b[:int(b[0]&15)*4], payload: p.payload,
 		}, true
 	}
@@ -176,7 +208,7 @@ func readFragment(b []byte) (fragment, bool) {
 	f := fragment{
 		key: fragKey{
 			netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40])),
-			binary.BigEndian.Uint32(b[at+4:]), 0, // the next header may differ: RFC 8200, section 4.5
+			binary.BigEndian.Uint32(b[at+4:]), 0, 0, // the next header may differ: RFC 8200, section 4.5
 		},
 		off: int(field &^ 7), more: field&1 != 0, head: b[:at+hdrFrag], payload: b[at+hdrFrag : end],
 	}
@@ -207,18 +239,23 @@ func findFragment(b []byte) (int, bool) {
 // take puts a fragment in its place. It returns false for one that contradicts
 // the others.
 func (p *partial) take(f fragment) bool {
-	end := f.off + len(f.payload)
-	switch {
-	case len(f.payload) == 0, f.more && len(f.payload)%8 != 0, end > 65535-hdr4, len(p.have) >= maxFragments:
-		return false
-	case !f.more && p.length >= 0, !f.more && len(p.have) > 0 && p.have[len(p.have)-1].to > end, p.length >= 0 && end > p.length:
-		return false
+	end, last := f.off+len(f.payload), 0
+	if n := len(p.pieces); n > 0 {
+		last = p.pieces[n-1].to()
 	}
 	at := 0
-	for at < len(p.have) && p.have[at].to <= f.off {
+	for at < len(p.pieces) && p.pieces[at].to() <= f.off {
 		at++
 	}
-	if at < len(p.have) && p.have[at].from < end {
+	if at < len(p.pieces) && p.pieces[at].from == f.off && f.more == (end != p.length) && bytes.Equal(p.pieces[at].data, f.payload) {
+		return true // a duplicate
+	}
+	switch {
+	case len(f.payload) == 0, f.more && len(f.payload)%8 != 0, end > 65535-hdr4, len(p.pieces) >= maxFragments:
+		return false
+	case !f.more && p.length >= 0, !f.more && last > end, p.length >= 0 && end > p.length:
+		return false
+	case at < len(p.pieces) && p.pieces[at].from < end:
 		return false // overlaps
 	}
 	if !f.more {
@@ -227,31 +264,17 @@ func (p *partial) take(f fragment) bool {
 	if f.off == 0 {
 		p.head = bytes.Clone(f.head)
 	}
-	if end > len(p.buf) {
-		p.buf = append(p.buf, make([]byte, end-len(p.buf))...)
-	}
-	copy(p.buf[f.off:], f.payload)
-	joinsLeft := at > 0 && p.have[at-1].to == f.off
-	joinsRight := at < len(p.have) && p.have[at].from == end
-	switch {
-	case joinsLeft && joinsRight:
-		p.have[at-1].to = p.have[at].to
-		p.have = append(p.have[:at], p.have[at+1:]...)
-	case joinsLeft:
-		p.have[at-1].to = end
-	case joinsRight:
-		p.have[at].from = f.off
-	default:
-		p.have = append(p.have, extent{})
-		copy(p.have[at+1:], p.have[at:])
-		p.have[at] = extent{f.off, end}
-	}
+	p.pieces = slices.Insert(p.pieces, at, piece{f.off, bytes.Clone(f.payload)})
+	p.size += len(f.payload)
 	return true
 }
 
 // whole is the packet, with a header that fits it.
 func (p *partial) whole() []byte {
-	b := append(p.head, p.buf[:p.length]...)
+	b := append(make([]byte, 0, len(p.head)+p.length), p.head...)
+	for _, piece := range p.pieces {
+		b = append(b, piece.data...)
+	}
 	if b[0]>>4 == 4 {
 		if len(b) > 65535 {
 			return nil

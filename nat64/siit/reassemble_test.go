@@ -46,10 +46,10 @@ func TestReassembledEcho(t *testing.T) {
 		var r Reassembler
 		var whole []byte
 		for i, f := range all {
-			if got := r.Holds(f, 5); got != (i > 0) {
+			if got := r.Holds(f, 0, 5); got != (i > 0) {
 				t.Fatalf("piece %d: holds %v", i, got)
 			}
-			whole = r.Add(f, 5)
+			whole = r.Add(f, 0, 5)
 			if (whole != nil) != (i == len(all)-1) {
 				t.Fatalf("piece %d of %d: whole %v", i, len(all), whole != nil)
 			}
@@ -66,7 +66,7 @@ func TestReassembledEcho(t *testing.T) {
 	var r Reassembler
 	var whole []byte
 	for _, f := range all {
-		whole = r.Add(f, 5)
+		whole = r.Add(f, 0, 5)
 	}
 	dst := make([]byte, 20000)
 	n, res := newTranslator().To6(dst, whole, Offload{})
@@ -97,7 +97,7 @@ func TestReassembledHiddenHeader(t *testing.T) {
 		if _, res := newTranslator().To4(make([]byte, 2000), f, Offload{}); res.Reason != HiddenHeader {
 			t.Fatalf("a fragment alone: %+v", res)
 		}
-		whole = r.Add(f, 0)
+		whole = r.Add(f, 0, 0)
 	}
 	dst := make([]byte, 5000)
 	n, res := newTranslator().To4(dst, whole, Offload{})
@@ -116,7 +116,7 @@ func TestReassembledZeroChecksum(t *testing.T) {
 		if _, res := newTranslator().To6(make([]byte, 2000), f, Offload{}); (res.Reason == ZeroChecksum) != (i == 0) {
 			t.Fatalf("fragment %d alone: %+v", i, res)
 		}
-		whole = r.Add(f, 0)
+		whole = r.Add(f, 0, 0)
 	}
 	dst := make([]byte, 5000)
 	n, res := newTranslator().To6(dst, whole, Offload{})
@@ -134,7 +134,7 @@ func TestReassemblerRefuses(t *testing.T) {
 	all := pieces4(ip4{proto: 17, id: 4, payload: whole}, 1000)
 	add := func(r *Reassembler, now int64, fs ...[]byte) (out []byte) {
 		for _, f := range fs {
-			out = r.Add(f, now)
+			out = r.Add(f, 0, now)
 		}
 		return out
 	}
@@ -159,7 +159,7 @@ func TestReassemblerRefuses(t *testing.T) {
 	}
 	var r Reassembler
 	add(&r, 100, all[:3]...)
-	if r.Holds(all[3], 116) || add(&r, 116, all[3]) != nil {
+	if r.Holds(all[3], 0, 116) || add(&r, 116, all[3]) != nil {
 		t.Error("put together after too long")
 	}
 	r = Reassembler{Packets: 2}
@@ -167,7 +167,7 @@ func TestReassemblerRefuses(t *testing.T) {
 	for _, src := range []string{"203.0.114.66", "203.0.114.67"} {
 		add(&r, 0, ip4{src: src, proto: 17, id: 4, flags: 0x2000, payload: whole[:8]}.bytes())
 	}
-	if len(r.open) != 2 || r.Holds(all[3], 0) {
+	if len(r.open) != 2 || r.Holds(all[3], 0, 0) {
 		t.Errorf("%d packets incomplete", len(r.open))
 	}
 	// One source doesn't push out the others.
@@ -182,11 +182,11 @@ func TestReassemblerRefuses(t *testing.T) {
 	// Very small pieces.
 	r = Reassembler{}
 	for _, f := range pieces4(ip4{proto: 17, id: 9, payload: whole}, 16) {
-		r.Add(f, 0)
+		r.Add(f, 0, 0)
 	}
 	for _, p := range r.open {
-		if len(p.have) > maxFragments {
-			t.Errorf("%d pieces held", len(p.have))
+		if len(p.pieces) > maxFragments {
+			t.Errorf("%d pieces held", len(p.pieces))
 		}
 	}
 }
@@ -208,8 +208,8 @@ func FuzzReassembler(f *testing.F) {
 		}
 		rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		var r Reassembler
-		r.Add(other, 0)
-		if r.Holds(all[0], 0) {
+		r.Add(other, 0, 0)
+		if r.Holds(all[0], 0, 0) {
 			return // the other is a piece of the same
 		}
 		var whole []byte
@@ -217,7 +217,7 @@ func FuzzReassembler(f *testing.F) {
 			if whole != nil {
 				t.Fatal("whole before the end")
 			}
-			whole = r.Add(f, 0)
+			whole = r.Add(f, 0, 0)
 		}
 		want := ip6{next: 44, headers: fragHeader(99, 0, false, 7), payload: payload}.bytes()
 		if !bytes.Equal(whole, want) {

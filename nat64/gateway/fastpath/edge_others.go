@@ -48,6 +48,12 @@ func (*Table) Delete(_, _ netip.Addr) error { return unsupported() }
 // LastUsed needs Linux.
 func (*Table) LastUsed(_, _ netip.Addr) time.Time { return time.Time{} }
 
+// Keep needs Linux.
+func (*Table) Keep(func(guest, pool netip.Addr) bool) error { return unsupported() }
+
+// Disarm needs Linux.
+func Disarm(string, int, int) error { return unsupported() }
+
 // Mappings needs Linux.
 func (*Table) Mappings() (map[netip.Addr]netip.Addr, error) { return nil, unsupported() }
 
