@@ -98,12 +98,12 @@ func build(ctx context.Context, o options, run func(options) error) (err error) 
 		}
 	}()
 	// Package ra's senders are measured without fullhost.
-	if slices.ContainsFunc(o.which, func(w string) bool { return w != benchRA }) {
+	if slices.ContainsFunc(o.which, func(w string) bool { return w != benchRA && w != benchRAPorts }) {
 		if o.fullhost, err = built(ctx, dir, "fullhost", o.fullhost); err != nil {
 			return err
 		}
 	}
-	if o.wants(benchRA) {
+	if o.wants(benchRA) || o.wants(benchRAPorts) {
 		if o.raserve, err = built(ctx, dir, "raserve", o.raserve); err != nil {
 			return err
 		}

@@ -44,7 +44,7 @@ func raiseNeighbours(o *options) (restore func() error, notes []string, err erro
 	if sizes := o.attached(); o.wants(benchGuests) && len(sizes) > 0 {
 		need = entriesPerGuest * sizes[len(sizes)-1]
 	}
-	if o.wants(benchRA) {
+	if o.wants(benchRA) || o.wants(benchRAPorts) {
 		need = max(need, raEntries)
 	}
 	if have >= need {

@@ -25,18 +25,19 @@ type options struct {
 
 // Names of what can be measured, in the table's order.
 const (
-	benchLab    = "lab"
-	benchPlan   = "plan"
-	benchApply  = "apply"
-	benchMemory = "memory"
-	benchGuests = "guests"
-	benchMove   = "move"
-	benchRA     = "ra"
-	benchEdge   = "edge"
+	benchLab     = "lab"
+	benchPlan    = "plan"
+	benchApply   = "apply"
+	benchMemory  = "memory"
+	benchGuests  = "guests"
+	benchMove    = "move"
+	benchRA      = "ra"
+	benchRAPorts = "ra-ports"
+	benchEdge    = "edge"
 )
 
 func benches() []string {
-	return []string{benchLab, benchPlan, benchApply, benchMemory, benchGuests, benchMove, benchRA, benchEdge}
+	return []string{benchLab, benchPlan, benchApply, benchMemory, benchGuests, benchMove, benchRA, benchRAPorts, benchEdge}
 }
 
 // maxGuests is what a Linux bridge has room for beside the uplink.

@@ -34,6 +34,11 @@ const (
 	raNobody    = 10 * time.Second // of solicitations from ::
 	raIdleAsks  = 200
 	raIdleBound = 12 * time.Second
+
+	// raBegun is when a sender is past its beginning, and past the 3 s after its
+	// first advertisement in which there may be no other (RFC 4861, section 6.2.6):
+	// few guests come up just then.
+	raBegun = 5 * time.Second
 )
 
 // raSender is a program under test.
@@ -76,7 +81,7 @@ func (b *bench) raSenders() (list []raSender, notes []string) {
 		notes = append(notes, "no program for package ra's sender was given")
 	} else {
 		list = append(list,
-			raSender{"ra", "raserve", written("radvd.conf", raRadvdConf, func(p string) []string { return []string{b.raserve, "-nodelay", "-f", p} })},
+			raSender{"ra", "raserve", written("radvd.conf", raRadvdConf, func(p string) []string { return []string{b.raserve, "-nodelay", "-greet", "-f", p} })},
 			raSender{"ra, RFC 4861's delay", "raserve", written("radvd.conf", raRadvdConf, func(p string) []string { return []string{b.raserve, "-f", p} })})
 	}
 	if radvd, err := exec.LookPath("radvd"); err == nil {
@@ -118,12 +123,7 @@ func (b *bench) ra(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	beside := -1 // radvd
-	for i, s := range senders {
-		if s.name == "radvd" {
-			beside = i
-		}
-	}
+	beside := indexOf(senders, "radvd")
 	for _, figure := range []struct {
 		what, unit string
 		under      float64
@@ -283,8 +283,7 @@ func (f *raFigures) measure(ctx context.Context, s raSender) (err error) {
 			}
 		}
 	}()
-	// It is to be past its beginning.
-	if err := sleep(ctx, 2*time.Second); err != nil {
+	if err := sleep(ctx, raBegun); err != nil {
 		return err
 	}
 	route, address, err := l.linkUp(ctx)
@@ -322,16 +321,27 @@ func (f *raFigures) measure(ctx context.Context, s raSender) (err error) {
 	if err := f.fromNobody(ctx, l); err != nil {
 		return err
 	}
-	var rss, pss float64
-	for _, pid := range pids {
-		m, err := readMemory(pid)
-		if err != nil {
-			return err
-		}
-		rss, pss = rss+m.rss, pss+m.pss
+	rss, pss, err := memoryOf(pids)
+	if err != nil {
+		return err
 	}
 	f.rss, f.pss = append(f.rss, rss), append(f.pss, pss)
 	return nil
+}
+
+func memoryOf(pids []int) (rss, pss float64, err error) {
+	for _, pid := range pids {
+		m, err := readMemory(pid)
+		if err != nil {
+			return 0, 0, err
+		}
+		rss, pss = rss+m.rss, pss+m.pss
+	}
+	return rss, pss, nil
+}
+
+func indexOf(senders []raSender, name string) int {
+	return slices.IndexFunc(senders, func(s raSender) bool { return s.name == name })
 }
 
 // flooded asks while others do, 5,000 times a second.
