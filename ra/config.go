@@ -84,6 +84,16 @@ type Config struct {
 	// most that. The delay keeps several routers on one link from answering at
 	// once; a host that is the only router there can do with Zero.
 	SolicitedDelay time.Duration
+	// Greet has hosts that come up told before they ask. A host joins its groups
+	// as soon as its link is up, from the unspecified address (RFC 4862, section
+	// 5.4.2), and solicits when duplicate address detection is over, a second later.
+	// With Greet the former is answered as if it were a solicitation from that
+	// address, by multicast, and only if the 3 s between multicast advertisements
+	// are over: who comes within them is left to its solicitation.
+	//
+	// RFC 4861 doesn't ask for it. Every host on the link hears it, which is nothing
+	// to virtual machines, and something to telephones (RFC 7772).
+	Greet bool
 
 	// StateFile is where the server keeps what guests were told, so that what a
 	// later Config leaves out is taken back also after a restart ([State]). It is

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,8 +20,9 @@ type rawConn struct {
 	raw  syscall.RawConn
 	kind byte // the ICMPv6 type it hears
 
-	index int // attached to, or 0
-	group unix.IPv6Mreq
+	index   int  // attached to, or 0
+	reports bool // hears typeReport too
+	groups  []unix.IPv6Mreq
 
 	// What sends and receives, made once: neither allocates for a message.
 	out, in exchange
@@ -98,6 +100,9 @@ func (c *rawConn) filter(fd int, open bool) error {
 	}
 	if open {
 		f.Data[c.kind>>5] &^= 1 << (c.kind & 31)
+		if c.reports {
+			f.Data[typeReport>>5] &^= 1 << (typeReport & 31)
+		}
 	}
 	return unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, unix.ICMPV6_FILTER, &f)
 }
@@ -118,15 +123,18 @@ func (c *rawConn) attach(l Link) error {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, l.Index); err != nil {
 			return fmt.Errorf("bind socket to interface %d: %w", l.Index, err)
 		}
-		if c.kind == typeSolicitation {
-			// ff02::2, all routers (RFC 4291, section 2.7.1).
-			group := unix.IPv6Mreq{Multiaddr: [16]byte{0: 0xff, 1: 2, 15: 2}, Interface: uint32(l.Index)}
-			if err := unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, &group); err != nil {
-				return fmt.Errorf("join all routers on interface %d: %w", l.Index, err)
-			}
-			c.group = group
-		}
 		c.index = l.Index
+		if c.kind == typeSolicitation {
+			// All routers (RFC 4291, section 2.7.1).
+			if err := c.join(fd, 2); err != nil {
+				return err
+			}
+		}
+		if c.reports {
+			if err := c.join(fd, reportGroup); err != nil {
+				return err
+			}
+		}
 		c.outOOB = 0
 		if l.Address.IsValid() {
 			c.outOOB = copy(c.out.oob[:], unix.PktInfo6(&unix.Inet6Pktinfo{Addr: l.Address.As16(), Ifindex: uint32(l.Index)}))
@@ -142,15 +150,56 @@ func (c *rawConn) attach(l Link) error {
 	return err
 }
 
+// reportGroup is the last octet of ff02::16, where MLDv2 reports go (RFC 3810,
+// section 5.2.14).
+const reportGroup = 0x16
+
+// join enters ff02::LAST on the interface that the socket is attached to.
+func (c *rawConn) join(fd int, last byte) error {
+	group := unix.IPv6Mreq{Multiaddr: [16]byte{0: 0xff, 1: 2, 15: last}, Interface: uint32(c.index)}
+	if err := unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, &group); err != nil {
+		return fmt.Errorf("join ff02::%x on interface %d: %w", last, c.index, err)
+	}
+	c.groups = append(c.groups, group)
+	return nil
+}
+
+// leave leaves the groups for which drop says so. A membership outlives its
+// interface, and their number is limited.
+func (c *rawConn) leave(fd int, drop func(last byte) bool) {
+	c.groups = slices.DeleteFunc(c.groups, func(g unix.IPv6Mreq) bool {
+		if !drop(g.Multiaddr[15]) {
+			return false
+		}
+		unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_LEAVE_GROUP, &g)
+		return true
+	})
+}
+
 func (c *rawConn) detach() {
 	c.control(func(fd int) error {
-		if c.group.Interface != 0 {
-			// The membership outlives the interface, and their number is limited.
-			unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_LEAVE_GROUP, &c.group)
-		}
+		c.leave(fd, func(byte) bool { return true })
 		return c.filter(fd, false)
 	})
-	c.index, c.group = 0, unix.IPv6Mreq{}
+	c.index, c.groups = 0, nil
+}
+
+func (c *rawConn) greet(on bool) error {
+	if on == c.reports {
+		return nil
+	}
+	c.reports = on
+	if c.index == 0 {
+		return nil
+	}
+	return c.control(func(fd int) error {
+		if !on {
+			c.leave(fd, func(last byte) bool { return last == reportGroup })
+		} else if err := c.join(fd, reportGroup); err != nil {
+			return err
+		}
+		return c.filter(fd, true)
+	})
 }
 
 func (c *rawConn) send(b []byte, to netip.Addr) error {

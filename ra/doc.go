@@ -41,6 +41,14 @@
 // all it told them. Changes of MAC address, link-local address, MTU and forwarding are advertised
 // when they happen.
 //
+// # Hosts that come up
+//
+// A host solicits when it has an address, which takes a second of duplicate
+// address detection. With [Config.Greet] the server hears the multicast listener
+// report that the host sends before that, and advertises at once: the host has
+// its route and name server within milliseconds of its link's coming up, and its
+// global address a second earlier.
+//
 // # Privileges and errors
 //
 // New and NewListener need CAP_NET_RAW in the network namespace of the calling

@@ -316,8 +316,13 @@ func TestKernelManyPorts(t *testing.T) {
 			attrs := netlink.NewLinkAttrs()
 			attrs.Name, attrs.MasterIndex = fmt.Sprintf("vnet%d", i), br.Index
 			mac := portMAC(i)
-			if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: fmt.Sprintf("eth%d", i), PeerHardwareAddr: mac.HardwareAddr(), PeerNamespace: netlink.NsFd(int(guests.File().Fd()))}); err != nil {
+			port := &netlink.Veth{LinkAttrs: attrs, PeerName: fmt.Sprintf("eth%d", i), PeerHardwareAddr: mac.HardwareAddr(), PeerNamespace: netlink.NsFd(int(guests.File().Fd()))}
+			if err := netlink.LinkAdd(port); err != nil {
 				return fmt.Errorf("add port %d: %w", i, err)
+			}
+			// What one guest asks is nothing to the others.
+			if err := netlink.LinkSetIsolated(port, true); err != nil {
+				return fmt.Errorf("isolate port %d: %w", i, err)
 			}
 			if err := setUp(attrs.Name, true); err != nil {
 				return err
@@ -340,6 +345,27 @@ func TestKernelManyPorts(t *testing.T) {
 			}
 		}
 		return nil
+	})
+	// The kernel takes a hundred links a second into use, and a link drops what is
+	// sent before.
+	eventually(t, time.Minute, func() (why string) {
+		nstest.Do(t, guests, func() error {
+			links, err := netlink.LinkList()
+			if err != nil {
+				return err
+			}
+			up := 0
+			for _, l := range links {
+				if strings.HasPrefix(l.Attrs().Name, "eth") && l.Attrs().OperState == netlink.OperUp {
+					up++
+				}
+			}
+			if up < ports {
+				why = fmt.Sprintf("%d of %d guests' links are in use", up, ports)
+			}
+			return nil
+		})
+		return why
 	})
 	// One socket hears all guests' links.
 	var fd int

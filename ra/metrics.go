@@ -48,6 +48,7 @@ func (s *Server) Counters() iter.Seq2[Counter, uint64] {
 		{Counter{"solicitations", "result", "malformed", false, solicitations}, c.Malformed},
 		{Counter{"advertisements", "destination", "multicast", false, sent}, c.Multicast},
 		{Counter{"advertisements", "destination", "unicast", false, sent}, c.Unicast},
+		{Counter{"greetings", "", "", false, "Multicast rounds that came sooner for a host that had just come up."}, c.Greetings},
 		{Counter{"errors", "operation", "send", false, errs}, c.SendErrors},
 		{Counter{"errors", "operation", "receive", false, errs}, c.ReceiveErrors},
 		{Counter{"errors", "operation", "state_file", false, errs}, c.StateErrors},

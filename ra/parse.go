@@ -32,6 +32,8 @@ const (
 	// ICMPv6 types of RFC 4861, sections 4.1 and 4.2.
 	typeSolicitation  = 133
 	typeAdvertisement = 134
+	// typeReport is a listener report of MLDv2 (RFC 3810, section 5.2).
+	typeReport = 143
 	// solicitationLen is the length of a solicitation before its options.
 	solicitationLen = 8
 	// optSourceLLA is RFC 4861's, section 4.6.1.

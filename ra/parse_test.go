@@ -187,6 +187,9 @@ func FuzzParse(f *testing.F) {
 	f.Add(frames[0])
 	f.Add(unhex(f, "86000000 40d00708 00000000 00000000 1802 2c 10 00000708 20010db80ff00000"))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > longestMessage {
+			return // the fuzzer's time is for what can arrive
+		}
 		m, err := Parse(b)
 		if err != nil {
 			if !errors.Is(err, ErrMalformed) {
@@ -208,8 +211,9 @@ func FuzzReceive(f *testing.F) {
 	f.Add(unhex(f, "8500000000000000"), byte(255), uint16(1), false)
 	f.Add(unhex(f, "8500000000000000 0101525400123456"), byte(255), uint16(0), false)
 	f.Add(unhex(f, "8500000000000000 0100525400123456"), byte(64), uint16(2), true)
+	f.Add(unhex(f, "8f00000000000001 04000000 ff0200000000000000000001ff123456"), byte(1), uint16(0), false)
 	edge := newFakeEdge()
-	s := newServer(Config{Interface: "br0", SolicitedDelay: Zero}, nullEdge{edge}, edge, uniform)
+	s := newServer(Config{Interface: "br0", SolicitedDelay: Zero, Greet: true}, nullEdge{edge}, edge, uniform)
 	s.work(time.Now())
 	buf := make([]byte, longestMessage)
 	f.Fuzz(func(t *testing.T, b []byte, hops byte, source uint16, fragmented bool) {
@@ -227,6 +231,9 @@ func FuzzReceive(f *testing.F) {
 		valid := hops == 255 && !fragmented && ParseSolicitation(b, from) == nil
 		if taken := after.Solicitations - before.Solicitations; (taken == 1) != valid {
 			t.Fatalf("taken %d, valid %t", taken, valid)
+		}
+		if greeted := after.Greetings > before.Greetings; greeted && (b[0] != typeReport || hops != 1 || source != 0) {
+			t.Fatalf("greets because of %x", b)
 		}
 		if len(s.sched.queue) > maxPending || len(s.sched.waiting) > maxPending {
 			t.Fatalf("%d wait", len(s.sched.queue))

@@ -49,6 +49,7 @@ func TestRules(t *testing.T) {
 		}
 	})
 	t.Run("RFC 4861 6.2.6: at least 3 s between multicast RAs", TestStormFromNobody)
+	t.Run("RFC 4861 6.2.6: at least 3 s between multicast RAs, whoever comes up", TestGreet)
 	t.Run("RFC 4861 6.1.1: RS with a hop limit other than 255 are discarded", TestFiveBadSolicitationsDontMakeItDeaf)
 	t.Run("RFC 4861 6.1.1: RS from :: with a source link-layer option are discarded", func(t *testing.T) {
 		bubble(t, Config{Interface: "br0", SolicitedDelay: Zero}, func(f *fakeEdge, s *Server, _ func()) {

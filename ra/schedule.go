@@ -103,6 +103,21 @@ func (s *scheduler) solicited(now time.Time, from netip.Addr) (coalesced bool) {
 	return false
 }
 
+// arrived is told of a host that came up and has not solicited yet. It reports
+// whether all are told because of that. Within the rate limit nobody is: by the
+// limit's end the host has asked, and was answered by unicast.
+func (s *scheduler) arrived(now time.Time) bool {
+	if !s.active || s.answering || now.Before(s.notBefore) {
+		return false
+	}
+	due := now.Add(s.rand(s.delay))
+	if !due.Before(s.next) {
+		return false
+	}
+	s.next, s.answering = due, true
+	return true
+}
+
 // due is when take has something to return; the zero Time is never.
 func (s *scheduler) due() time.Time {
 	if !s.active {

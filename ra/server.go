@@ -20,6 +20,9 @@ type conn interface {
 	attach(Link) error
 	// detach makes the socket deaf until the next attach.
 	detach()
+	// greet says whether the socket, while attached, also hears the reports of
+	// hosts that join multicast groups.
+	greet(on bool) error
 	// send writes one message to the link.
 	send(b []byte, to netip.Addr) error
 	// receive reads one message. It returns errIdle at the given time, and
@@ -419,6 +422,12 @@ func (s *Server) receive(now time.Time, p packet, buf []byte) {
 	defer s.mu.Unlock()
 	if !s.attached || p.index != s.at.Index {
 		return // from before the last attach
+	}
+	if p.n > 0 && buf[0] == typeReport {
+		if s.cfg.Greet && isArrival(p) && s.sched.arrived(now) {
+			s.count.greetings.Add(1)
+		}
+		return
 	}
 	if err := checkSolicitation(p, buf); err != nil {
 		s.count.discarded(err)

@@ -64,7 +64,8 @@ func (f *fakeEdge) attach(l Link) error {
 	f.attached++
 	return nil
 }
-func (f *fakeEdge) detach() {}
+func (f *fakeEdge) detach()          {}
+func (f *fakeEdge) greet(bool) error { return nil }
 func (f *fakeEdge) send(b []byte, to netip.Addr) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -128,6 +129,13 @@ func (f *fakeEdge) solicit(from string, hops int, b ...byte) {
 	if b == nil {
 		b = []byte{typeSolicitation, 0, 0, 0, 0, 0, 0, 0}
 	}
+	f.packets <- fakePacket{packet{n: len(b), from: netip.MustParseAddr(from), index: testLink().Index, hopLimit: hops}, b}
+}
+
+// arrive puts a multicast listener report on the fake wire, as a host sends it
+// that has no address yet.
+func (f *fakeEdge) arrive(from string, hops int) {
+	b := []byte{typeReport, 0, 0, 0, 0, 0, 0, 0}
 	f.packets <- fakePacket{packet{n: len(b), from: netip.MustParseAddr(from), index: testLink().Index, hopLimit: hops}, b}
 }
 

@@ -15,6 +15,9 @@ type Stats struct {
 	// Multicast and Unicast are rounds of advertisements sent; a round is more
 	// than one message where the options don't fit into one.
 	Multicast, Unicast uint64
+	// Greetings are the multicast ones that came sooner for a host that had just
+	// come up (Config.Greet).
+	Greetings uint64
 	// SendErrors and ReceiveErrors are failed system calls.
 	SendErrors, ReceiveErrors uint64
 	// LinkChanges counts how often advertising began anew because the link had
@@ -32,7 +35,7 @@ type Stats struct {
 type counters struct {
 	solicitations, coalesced                                      atomic.Uint64
 	badHopLimit, fragmented, badSource, unspecifiedLLA, malformed atomic.Uint64
-	multicast, unicast, sendErrors, receiveErrors                 atomic.Uint64
+	multicast, unicast, greetings, sendErrors, receiveErrors      atomic.Uint64
 	linkChanges, linkLosses, updates, stateErrors                 atomic.Uint64
 	defaultRouter, withdrawn                                      atomic.Uint64
 }
@@ -63,6 +66,7 @@ func (c *counters) read() Stats {
 		Malformed:      c.malformed.Load(),
 		Multicast:      c.multicast.Load(),
 		Unicast:        c.unicast.Load(),
+		Greetings:      c.greetings.Load(),
 		SendErrors:     c.sendErrors.Load(),
 		ReceiveErrors:  c.receiveErrors.Load(),
 		LinkChanges:    c.linkChanges.Load(),

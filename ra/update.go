@@ -76,6 +76,9 @@ func (s *Server) use(cfg Config) {
 	e := cfg.effective()
 	s.cfg = cfg
 	s.sched.min, s.sched.max, s.sched.delay = e.MinInterval, e.MaxInterval, e.SolicitedDelay
+	if err := s.conn.greet(cfg.Greet); err != nil {
+		s.log.Warn("hosts that come up have to solicit", "err", err)
+	}
 }
 
 // forget drops what no guest can hold any more.

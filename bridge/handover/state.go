@@ -107,7 +107,7 @@ Unmanaged=yes
 // [Later].
 func Plan(from, to State) (plan.Plan, error) {
 	if from.Scope != to.Scope {
-		return plan.Plan{}, fmt.Errorf("plan from %s to %s: the states are of different links", from.Scope, to.Scope)
+		return plan.Plan{}, fmt.Errorf("plan from %s and %s to %s and %s: the states are of different links", from.Uplink, from.Bridge, to.Uplink, to.Bridge)
 	}
 	var p plan.Plan
 	switch {

@@ -250,6 +250,7 @@ func (h host) raConfig(log *slog.Logger) ra.Config {
 		// no other router's answer can collide with ours, which is what the delay
 		// of RFC 4861, 6.2.6 is for.
 		SolicitedDelay: ra.Zero,
+		Greet:          true,
 		StateFile:      h.raState(),
 		Logger:         log,
 	}

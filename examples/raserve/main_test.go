@@ -12,7 +12,7 @@ import (
 
 func TestRead(t *testing.T) {
 	conf := filepath.Join("..", "..", "ra", "testdata", "radvd", "several.conf")
-	o, err := parseOptions([]string{"-f", conf, "-state", "/s", "-nodelay"}, io.Discard)
+	o, err := parseOptions([]string{"-f", conf, "-state", "/s", "-nodelay", "-greet"}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,7 +20,7 @@ func TestRead(t *testing.T) {
 	if err != nil || len(list) != 2 {
 		t.Fatalf("%+v, %v", list, err)
 	}
-	if c := list[1]; c.Interface != "br1" || c.StateFile != "/s/br1.json" || c.SolicitedDelay != ra.Zero {
+	if c := list[1]; c.Interface != "br1" || c.StateFile != "/s/br1.json" || c.SolicitedDelay != ra.Zero || !c.Greet {
 		t.Errorf("%+v", c)
 	}
 	bad := filepath.Join(t.TempDir(), "radvd.conf")

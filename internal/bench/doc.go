@@ -1,7 +1,7 @@
 // Command bench measures the whole program, examples/fullhost, in the practice
 // provider of internal/lab, and prints one table.
 //
-//	go run ./internal/bench [flags] [lab|plan|apply|memory|guests|move|ra|edge|attack ...]
+//	go run ./internal/bench [flags] [lab|plan|apply|memory|guests|move|ra|ra-ports|edge|attack ...]
 //
 // Without a name all are measured. It builds fullhost into a temporary folder
 // first, unless -fullhost names one that is built.
@@ -19,6 +19,8 @@
 //	        systemd-networkd by netplan's files
 //	ra      senders of router advertisements beside each other: package ra with and
 //	        without RFC 4861's delay, radvd, and CoreRAD where -corerad names one
+//	ra-ports the same on a bridge with 1,023 ports, all guests of which solicit
+//	        at once
 //	edge    what the edge's rules cost a guest's traffic to the Internet: none,
 //	        chains without rules, fullhost's and the article's ebtables rule in
 //	        turns, at each of -sizes guests

@@ -43,6 +43,7 @@ func inner() int {
 		{benchGuests, b.guests},
 		{benchMove, b.move},
 		{benchRA, b.ra},
+		{benchRAPorts, b.raAllPorts},
 		{benchEdge, b.edge},
 		{benchAttack, b.attack},
 	} {

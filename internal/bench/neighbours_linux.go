@@ -83,7 +83,7 @@ func (o options) neighbours() int {
 	if sizes := o.attached(); (o.wants(benchGuests) || o.wants(benchEdge)) && len(sizes) > 0 {
 		need = entriesPerGuest * sizes[len(sizes)-1]
 	}
-	if o.wants(benchRA) {
+	if o.wants(benchRA) || o.wants(benchRAPorts) {
 		need = max(need, raEntries)
 	}
 	return need

@@ -19,25 +19,27 @@ type options struct {
 	way      string // part of the names of the ways to move that are measured
 	fullhost string // a built program; "" builds one
 	raserve  string // the same
+	rafloor  string // the same
 	corerad  string // a built program; "" leaves it out
 	which    []string
 }
 
 // Names of what can be measured, in the table's order.
 const (
-	benchLab    = "lab"
-	benchPlan   = "plan"
-	benchApply  = "apply"
-	benchMemory = "memory"
-	benchGuests = "guests"
-	benchMove   = "move"
-	benchRA     = "ra"
-	benchEdge   = "edge"
-	benchAttack = "attack"
+	benchLab     = "lab"
+	benchPlan    = "plan"
+	benchApply   = "apply"
+	benchMemory  = "memory"
+	benchGuests  = "guests"
+	benchMove    = "move"
+	benchRA      = "ra"
+	benchRAPorts = "ra-ports"
+	benchEdge    = "edge"
+	benchAttack  = "attack"
 )
 
 func benches() []string {
-	return []string{benchLab, benchPlan, benchApply, benchMemory, benchGuests, benchMove, benchRA, benchEdge, benchAttack}
+	return []string{benchLab, benchPlan, benchApply, benchMemory, benchGuests, benchMove, benchRA, benchRAPorts, benchEdge, benchAttack}
 }
 
 // maxGuests is what a Linux bridge has room for beside the uplink.
@@ -55,6 +57,7 @@ func parseOptions(args []string, help io.Writer) (options, error) {
 	fs.BoolVar(&o.json, "json", false, "print the table as JSON")
 	fs.StringVar(&o.fullhost, "fullhost", "", "the `program` to measure; default: build examples/fullhost")
 	fs.StringVar(&o.raserve, "raserve", "", "the `program` that sends router advertisements; default: build examples/raserve")
+	fs.StringVar(&o.rafloor, "rafloor", "", "the `program` that does nothing but hold a socket; default: build internal/bench/rafloor")
 	fs.StringVar(&o.corerad, "corerad", "", "a CoreRAD `program` to measure beside it; default: none")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -98,7 +101,7 @@ func (o options) args() []string {
 	for _, n := range o.sizes {
 		sizes = append(sizes, strconv.Itoa(n))
 	}
-	return append([]string{"-runs", strconv.Itoa(o.runs), "-sizes", strings.Join(sizes, ","), "-most", strconv.Itoa(o.most), "-way", o.way, "-fullhost", o.fullhost, "-raserve", o.raserve, "-corerad", o.corerad}, o.which...)
+	return append([]string{"-runs", strconv.Itoa(o.runs), "-sizes", strings.Join(sizes, ","), "-most", strconv.Itoa(o.most), "-way", o.way, "-fullhost", o.fullhost, "-raserve", o.raserve, "-rafloor", o.rafloor, "-corerad", o.corerad}, o.which...)
 }
 
 // attached are the sizes that are attached at once.

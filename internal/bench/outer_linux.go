@@ -34,7 +34,7 @@ func measure(ctx context.Context, o options, r *report) error {
 	if o.wants(benchLab) {
 		labErr = measureLab(ctx, o, r)
 	}
-	if o.wants(benchGuests) || o.wants(benchRA) || o.wants(benchEdge) {
+	if o.wants(benchGuests) || o.wants(benchRA) || o.wants(benchRAPorts) || o.wants(benchEdge) {
 		restore, notes, err := raiseNeighbours(&o)
 		if err != nil {
 			return err

@@ -34,6 +34,7 @@ func cpuClock(pids ...int) (sum time.Duration, err error) {
 type memory struct {
 	rss float64 // all its resident pages
 	pss float64 // pages shared with others counted by their share
+	own float64 // pages that are no file's
 }
 
 func readMemory(pid int) (memory, error) {
@@ -45,8 +46,12 @@ func readMemory(pid int) (memory, error) {
 	if err != nil {
 		return memory{}, err
 	}
+	own, err := procKiB(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Anonymous:")
+	if err != nil {
+		return memory{}, err
+	}
 	const mb = 1e6
-	return memory{rss: rss * 1024 / mb, pss: pss * 1024 / mb}, nil
+	return memory{rss: rss * 1024 / mb, pss: pss * 1024 / mb, own: own * 1024 / mb}, nil
 }
 
 // procKiB reads "Key:   123 kB".

@@ -34,6 +34,11 @@ const (
 	raNobody    = 10 * time.Second // of solicitations from ::
 	raIdleAsks  = 200
 	raIdleBound = 12 * time.Second
+
+	// raBegun is when a sender is past its beginning, and past the 3 s after its
+	// first advertisement in which there may be no other (RFC 4861, section 6.2.6):
+	// few guests come up just then.
+	raBegun = 5 * time.Second
 )
 
 // raSender is a program under test.
@@ -76,7 +81,7 @@ func (b *bench) raSenders() (list []raSender, notes []string) {
 		notes = append(notes, "no program for package ra's sender was given")
 	} else {
 		list = append(list,
-			raSender{"ra", "raserve", written("radvd.conf", raRadvdConf, func(p string) []string { return []string{b.raserve, "-nodelay", "-f", p} })},
+			raSender{"ra", "raserve", written("radvd.conf", raRadvdConf, func(p string) []string { return []string{b.raserve, "-nodelay", "-greet", "-f", p} })},
 			raSender{"ra, RFC 4861's delay", "raserve", written("radvd.conf", raRadvdConf, func(p string) []string { return []string{b.raserve, "-f", p} })})
 	}
 	if radvd, err := exec.LookPath("radvd"); err == nil {
@@ -96,7 +101,7 @@ func (b *bench) raSenders() (list []raSender, notes []string) {
 
 // raFigures are what one sender showed, one sample a run.
 type raFigures struct {
-	idle, idle99, storm, storm99, lost, cpu, nobody, apart, rss, pss, route, address []float64
+	idle, idle99, storm, storm99, lost, cpu, nobody, apart, rss, pss, own, route, address []float64
 }
 
 // ra measures all senders.
@@ -107,23 +112,25 @@ func (b *bench) ra(ctx context.Context) error {
 			return err
 		}
 	}
-	figures := make([]raFigures, len(senders))
+	idle := raSender{name: "Go with one socket and no work"}
+	figures := make([]raFigures, len(senders)+1)
 	if err := b.times(ctx, benchRA, 5*time.Minute, func(ctx context.Context) error {
 		for i, s := range senders {
 			if err := figures[i].measure(ctx, s); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
 		}
+		if b.rafloor == "" {
+			return nil
+		}
+		if err := figures[len(senders)].floor(ctx, b.rafloor); err != nil {
+			return fmt.Errorf("%s: %w", idle.name, err)
+		}
 		return nil
 	}); err != nil {
 		return err
 	}
-	beside := -1 // radvd
-	for i, s := range senders {
-		if s.name == "radvd" {
-			beside = i
-		}
-	}
+	beside := indexOf(senders, "radvd")
 	for _, figure := range []struct {
 		what, unit string
 		under      float64
@@ -139,10 +146,11 @@ func (b *bench) ra(ctx context.Context) error {
 		{"least time between two of them (3 s, RFC 4861)", unitSeconds, 0, func(f raFigures) []float64 { return f.apart }},
 		{"resident (VmRSS) after all that", unitMB, 0, func(f raFigures) []float64 { return f.rss }},
 		{"proportional (PSS) after all that", unitMB, 0, func(f raFigures) []float64 { return f.pss }},
+		{"its own pages, no file's, after all that", unitMB, 0, func(f raFigures) []float64 { return f.own }},
 		{"link-up to default route and name server", unitMillis, 0, func(f raFigures) []float64 { return f.route }},
 		{"link-up to usable global address", unitMillis, 0, func(f raFigures) []float64 { return f.address }},
 	} {
-		for i, s := range senders {
+		for i, s := range append(senders, idle) {
 			r := row{Group: benchRA, What: s.name + ": " + figure.what, Unit: figure.unit, Samples: figure.of(figures[i])}
 			if i == 0 {
 				r.Under = figure.under
@@ -283,8 +291,7 @@ func (f *raFigures) measure(ctx context.Context, s raSender) (err error) {
 			}
 		}
 	}()
-	// It is to be past its beginning.
-	if err := sleep(ctx, 2*time.Second); err != nil {
+	if err := sleep(ctx, raBegun); err != nil {
 		return err
 	}
 	route, address, err := l.linkUp(ctx)
@@ -322,16 +329,59 @@ func (f *raFigures) measure(ctx context.Context, s raSender) (err error) {
 	if err := f.fromNobody(ctx, l); err != nil {
 		return err
 	}
-	var rss, pss float64
+	m, err := memoryOf(pids)
+	if err != nil {
+		return err
+	}
+	f.holds(m)
+	return nil
+}
+
+// memoryOf adds up what processes hold.
+func memoryOf(pids []int) (sum memory, err error) {
 	for _, pid := range pids {
 		m, err := readMemory(pid)
 		if err != nil {
-			return err
+			return memory{}, err
 		}
-		rss, pss = rss+m.rss, pss+m.pss
+		sum = memory{sum.rss + m.rss, sum.pss + m.pss, sum.own + m.own}
 	}
-	f.rss, f.pss = append(f.rss, rss), append(f.pss, pss)
+	return sum, nil
+}
+
+// floor measures the memory of a process that does nothing.
+func (f *raFigures) floor(ctx context.Context, program string) error {
+	ns, err := netns.New()
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	cmd := exec.Command(program)
+	cmd.Stderr = os.Stderr
+	if err := ns.Start(cmd); err != nil {
+		return err
+	}
+	defer func() {
+		cmd.Process.Signal(syscall.SIGKILL)
+		cmd.Wait()
+	}()
+	if err := sleep(ctx, time.Second); err != nil {
+		return err
+	}
+	m, err := readMemory(cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	f.holds(m)
 	return nil
+}
+
+func (f *raFigures) holds(m memory) {
+	f.rss, f.pss, f.own = append(f.rss, m.rss), append(f.pss, m.pss), append(f.own, m.own)
+}
+
+func indexOf(senders []raSender, name string) int {
+	return slices.IndexFunc(senders, func(s raSender) bool { return s.name == name })
 }
 
 // flooded asks while others do, 5,000 times a second.

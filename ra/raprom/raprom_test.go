@@ -24,6 +24,9 @@ sixhost_ra_default_router{interface="br0"} 0
 sixhost_ra_errors_total{interface="br0",operation="receive"} 0
 sixhost_ra_errors_total{interface="br0",operation="send"} 0
 sixhost_ra_errors_total{interface="br0",operation="state_file"} 0
+# HELP sixhost_ra_greetings_total Multicast rounds that came sooner for a host that had just come up.
+# TYPE sixhost_ra_greetings_total counter
+sixhost_ra_greetings_total{interface="br0"} 0
 # HELP sixhost_ra_link_events_total Times that advertising began anew or ended because of the link.
 # TYPE sixhost_ra_link_events_total counter
 sixhost_ra_link_events_total{event="change",interface="br0"} 0
@@ -57,7 +60,7 @@ sixhost_ra_withdrawn{interface="br0"} 0
 	if err := r.Register(New("br1", &ra.Server{})); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := testutil.GatherAndCount(r); err != nil || n != 17+7+17 {
+	if n, err := testutil.GatherAndCount(r); err != nil || n != 18+7+18 {
 		t.Errorf("%d series, %v", n, err)
 	}
 }
