@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sixhost/sixhost/bridge"
@@ -31,10 +32,12 @@ type keeper struct {
 	adv      *advertiser     // takes what it is told of without a new start
 	watcher  *bridge.Watcher // open, not running
 	repairs  repairs
-	suspects []sighting        // of late, the latest first
+	suspects []sighting // of late, the latest first
+	behind   bool       // what hangs on the bridge is still to be looked at
+	looked   time.Time  // when that was done last
+
+	troubles sync.Mutex        // the edge's keeper has two goroutines
 	troubled map[string]string // what is in trouble, and the error that was logged
-	behind   bool              // what hangs on the bridge is still to be looked at
-	looked   time.Time         // when that was done last
 }
 
 const (
@@ -249,6 +252,8 @@ const (
 // trouble logs an error once, however often it comes, until it is over: err is
 // nil then.
 func (k *keeper) trouble(what string, err error) {
+	k.troubles.Lock()
+	defer k.troubles.Unlock()
 	if err == nil {
 		delete(k.troubled, what)
 		return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -33,4 +34,23 @@ func TestTroubleIsToldOnce(t *testing.T) {
 			t.Errorf("%d: %s, %v is told %d times, want %d", i, step.what, step.err, n, step.want)
 		}
 	}
+}
+
+// TestTroubleFromTwoSides: the edge's keeper tells of trouble from the goroutine that
+// looks at ports and from the one that looks at rules.
+func TestTroubleFromTwoSides(t *testing.T) {
+	k := &keeper{log: slog.New(slog.DiscardHandler)}
+	var wg sync.WaitGroup
+	for _, what := range []string{"ports", "rules"} {
+		wg.Go(func() {
+			for i := range 100000 {
+				var err error
+				if i%2 == 0 {
+					err = errors.New(what)
+				}
+				k.trouble(what, err)
+			}
+		})
+	}
+	wg.Wait()
 }

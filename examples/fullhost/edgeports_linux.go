@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -44,17 +45,84 @@ func readPorts() ([]bridgePort, error) {
 	return list, nil
 }
 
-// linkEvents calls changed whenever a link comes, goes or changes, until done is
-// closed.
-func linkEvents(done <-chan struct{}, changed func(), failed func(error)) error {
-	ch := make(chan netlink.LinkUpdate, 64)
-	if err := netlink.LinkSubscribeWithOptions(ch, done, netlink.LinkSubscribeOptions{ErrorCallback: failed}); err != nil {
-		return fmt.Errorf("subscribe to changes of links: %w", err)
+// linkBuffer is the receive buffer of link events: a burst of a thousand ports
+// that come and go fits in.
+const linkBuffer = 4 << 20
+
+// linkEvents is a subscription to changes of links.
+type linkEvents struct {
+	updates chan netlink.LinkUpdate
+	done    chan struct{}
+	failed  chan error // the error that ended it
+}
+
+func newLinkEvents() (*linkEvents, error) {
+	var err error
+	// Not every process may have more than the system's limit.
+	for _, force := range []bool{true, false} {
+		e := &linkEvents{make(chan netlink.LinkUpdate, 64), make(chan struct{}), make(chan error, 1)}
+		err = netlink.LinkSubscribeWithOptions(e.updates, e.done, netlink.LinkSubscribeOptions{
+			ReceiveBufferSize: linkBuffer, ReceiveBufferForceSize: force,
+			ErrorCallback: func(err error) {
+				select {
+				case <-e.failed: // the last is the one that counts
+				default:
+				}
+				e.failed <- err
+			},
+		})
+		if err == nil {
+			return e, nil
+		}
+		close(e.done)
+		if !errors.Is(err, unix.EPERM) {
+			break
+		}
 	}
-	go func() {
-		for range ch {
+	return nil, fmt.Errorf("subscribe to changes of links: %w", err)
+}
+
+// run calls changed whenever a link comes, goes or changes, until ctx ends. Where
+// changes were lost, because there were more than the socket holds, it subscribes
+// anew and calls changed for all of them.
+func (e *linkEvents) run(ctx context.Context, changed func(), lost func(error)) {
+	for {
+		e.follow(ctx, changed)
+		if ctx.Err() != nil {
+			return
+		}
+		err := errors.New("the subscription has ended")
+		select {
+		case err = <-e.failed:
+		default:
+		}
+		for {
+			lost(err)
+			var again *linkEvents
+			if again, err = newLinkEvents(); err == nil {
+				e = again
+				break
+			}
+			if sleep(ctx, watchAgain) != nil {
+				return
+			}
+		}
+		changed()
+	}
+}
+
+// follow passes on what comes until the subscription or ctx ends.
+func (e *linkEvents) follow(ctx context.Context, changed func()) {
+	defer close(e.done)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, open := <-e.updates:
+			if !open {
+				return
+			}
 			changed()
 		}
-	}()
-	return nil
+	}
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 )
@@ -11,6 +12,10 @@ func readPorts() ([]bridgePort, error) {
 	return nil, fmt.Errorf("list the ports of bridges: %w", errors.ErrUnsupported)
 }
 
-func linkEvents(<-chan struct{}, func(), func(error)) error {
-	return fmt.Errorf("subscribe to changes of links: %w", errors.ErrUnsupported)
+type linkEvents struct{}
+
+func newLinkEvents() (*linkEvents, error) {
+	return nil, fmt.Errorf("subscribe to changes of links: %w", errors.ErrUnsupported)
 }
+
+func (e *linkEvents) run(context.Context, func(), func(error)) {}

@@ -46,31 +46,26 @@ func newEdgeKeeper(h host, path string, log *slog.Logger, answers *macrewrite.An
 func (k *edgeKeeper) Run(ctx context.Context) error {
 	log := k.keeper.log
 	changed := make(chan struct{}, 1)
-	done := make(chan struct{})
-	defer close(done)
-	if err := linkEvents(done, func() {
+	tell := func() {
 		select {
 		case changed <- struct{}{}:
 		default:
 		}
-	}, func(err error) {
-		select {
-		case <-done: // it is how the subscription ends
-		default:
-			log.Warn("changes of links are not seen any more", "error", err)
-		}
-	}); err != nil {
-		return err
 	}
-	// Whatever came or went before that.
-	select {
-	case changed <- struct{}{}:
-	default:
+	events, err := newLinkEvents()
+	if err != nil {
+		return errors.Join(err, k.watcher.Close())
 	}
+	tell() // whatever came or went before that
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	wg.Go(func() {
+		events.run(ctx, tell, func(err error) {
+			log.Info("changes of links were lost, and all links are looked at anew", "error", err)
+		})
+	})
 	wg.Go(func() {
 		for {
 			select {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -100,4 +101,39 @@ func TestOffLinkFollows(t *testing.T) {
 			t.Errorf("%s, isolated %v: L=0 is %v", tt.kind, tt.isolate, got)
 		}
 	}
+}
+
+// TestRunOutlivesBurst: more changes of links than run can take in while it is
+// held up do not make it deaf.
+func TestRunOutlivesBurst(t *testing.T) {
+	t.Parallel()
+	s := serveHost(t)
+	nstest.Output(t, s.ns, "ip", "link", "add", "br9", "type", "bridge")
+	nstest.Output(t, s.ns, "ip", "link", "add", "v9", "type", "veth", "peer", "name", "v10")
+	nstest.Output(t, s.ns, "ip", "link", "set", "v10", "up") // the kernel tells of no aliases else
+	pid := s.cmd.Process.Pid
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "run to be held up", func() bool {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return err == nil && strings.Contains(string(b), ") T ")
+	})
+	burst := filepath.Join(t.TempDir(), "burst")
+	var lines strings.Builder
+	for i := range 6000 {
+		fmt.Fprintf(&lines, "link set v10 alias a%d\n", i)
+	}
+	if err := os.WriteFile(burst, []byte(lines.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	nstest.Output(t, s.ns, "ip", "-batch", burst)
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	s.until(t, "all links are looked at anew")
+	nstest.Output(t, s.ns, "ip", "link", "set", "v9", "master", "br9")
+	eventually(t, "the edge to know the other bridge's port", func() bool {
+		return strings.Contains(nstest.Output(t, s.ns, "nft", "list", "set", "bridge", "sixhost_edge", "other-ports"), `"v9"`)
+	})
 }
