@@ -19,3 +19,7 @@ func newLinkEvents() (*linkEvents, error) {
 }
 
 func (e *linkEvents) run(context.Context, func(), func(error)) {}
+
+func forwardGroups([]bridgePort) error {
+	return fmt.Errorf("set group forwarding of ports: %w", errors.ErrUnsupported)
+}

@@ -25,6 +25,8 @@ type edgeKeeper struct {
 
 	mu      sync.Mutex
 	repairs repairs
+	// guarded are the guests' ports that have been seen to.
+	guarded []bridgePort
 	// stale is set after a change until it is known what is wanted now.
 	stale bool
 }
@@ -89,11 +91,21 @@ func (k *edgeKeeper) ports() {
 		k.keeper.log.Warn("the edge may take one port for another", "error", err)
 		return
 	}
+	k.guard(list)
 	if slices.Equal(list, k.keeper.host.edge.ports) {
 		return
 	}
 	k.keeper.host.edge.ports = list
 	k.want()
+}
+
+// guard sees to it that guests' ports keep no frames from the rules.
+func (k *edgeKeeper) guard(list []bridgePort) {
+	h := k.keeper.host
+	list = slices.DeleteFunc(slices.Clone(list), func(p bridgePort) bool { return p.bridge != h.bridgeName || p.name == h.uplink })
+	err := forwardGroups(slices.DeleteFunc(slices.Clone(list), func(p bridgePort) bool { return slices.Contains(k.guarded, p) }))
+	k.keeper.trouble("a guest's port keeps frames from the edge's rules", err)
+	k.guarded = list
 }
 
 // follow takes over the guests of a host that has others.
