@@ -225,11 +225,11 @@ func (a *Answerer) Run(ctx context.Context) error {
 			case <-time.After(reopenAfter):
 			}
 			a.mu.Lock()
-			a.wire.Close()
-			err = a.open(a.cfg.Uplink)
-			if err != nil {
+			if a.wire != nil {
+				a.wire.Close()
 				a.wire = nil
 			}
+			err = a.open(a.cfg.Uplink)
 			a.mu.Unlock()
 		}
 	}
@@ -242,10 +242,13 @@ func (a *Answerer) serve(ctx context.Context) error {
 	for {
 		n, err := a.wire.receive(buf)
 		if errors.Is(err, unix.ENETDOWN) {
-			continue // it is said once, and may come up again
+			err = a.waitUp(ctx)
 		}
 		if err != nil {
 			return err
+		}
+		if n == 0 {
+			continue
 		}
 		a.mu.Lock()
 		mac := a.cfg.MAC
@@ -264,6 +267,23 @@ func (a *Answerer) serve(ctx context.Context) error {
 	}
 }
 
+// waitUp waits for the wire's link to be up again. That it went down is said once;
+// that it is gone for good then, never.
+func (a *Answerer) waitUp(ctx context.Context) error {
+	for {
+		var up bool
+		err := a.home.Do(func() (err error) { up, err = a.wire.up(); return err })
+		if up || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(reopenAfter):
+		}
+	}
+}
+
 // has reports whether a guest that is there has the address: one of its list,
 // or, if it is open, one that it has lately sent from, of which the edge's table
 // keeps account.
@@ -276,28 +296,33 @@ func (a *Answerer) has(ctx context.Context, addr netip.Addr) bool {
 	if a.cfg.Kind != OnLink || !a.cfg.Prefix.Contains(addr) || slices.Contains(a.cfg.Host, addr) || slices.Contains(a.cfg.Gateways, addr) {
 		return false
 	}
-	for _, g := range a.cfg.Guests {
-		if !g.Open || g.Port == "" {
-			continue
-		}
-		now := time.Now()
-		a.tokens, a.filled = min(looksBurst, a.tokens+now.Sub(a.filled).Seconds()*looksPerSecond), now
-		if a.tokens < 1 {
-			return false
-		}
-		a.tokens--
-		var found bool
-		err := a.home.Do(func() (err error) {
-			found, err = nft.Contains(ctx, nft.Bridge, TableName, accountSeen(), nft.Tuple(g.Port, g.MAC, addr))
-			return err
-		})
-		if err != nil && ctx.Err() == nil {
-			a.log.Warn("the edge's account of addresses can't be read", "error", err)
-			return false
-		}
-		if found {
-			return true
-		}
+	open := func(g Guest) bool { return g.Open && g.Port != "" }
+	if !slices.ContainsFunc(a.cfg.Guests, open) {
+		return false
 	}
-	return false
+	now := time.Now()
+	a.tokens, a.filled = min(looksBurst, a.tokens+now.Sub(a.filled).Seconds()*looksPerSecond), now
+	if a.tokens < 1 {
+		return false
+	}
+	a.tokens--
+	var found bool
+	err := a.home.Do(func() (err error) {
+		// Most that is asked for is nobody's, which one look tells.
+		if found, err = nft.Contains(ctx, nft.Bridge, TableName, accountSeenAddrs(), addr.String()); !found {
+			return err
+		}
+		found = false
+		for _, g := range a.cfg.Guests {
+			if open(g) && !found && err == nil {
+				found, err = nft.Contains(ctx, nft.Bridge, TableName, accountSeen(), nft.Tuple(g.Port, g.MAC, addr))
+			}
+		}
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		a.log.Warn("the edge's account of addresses can't be read", "error", err)
+		return false
+	}
+	return found
 }

@@ -134,6 +134,11 @@ func (c Config) guestSets() []nft.Set {
 	}
 }
 
+// accountSeenAddrs is the account of these addresses alone.
+func accountSeenAddrs() nft.Set {
+	return nft.DynamicSet("seen-addrs", nft.IPv6Addr, seenMost, seenFor)
+}
+
 // accountSeen is the account of who sent from which address of its own choice.
 func accountSeen() nft.Set {
 	return nft.DynamicSet("seen", nft.Concat(nft.IfName, nft.EtherAddr, nft.IPv6Addr), seenMost, seenFor)
@@ -147,7 +152,7 @@ func accountSets() []nft.Set {
 		nft.DynamicSet("absent-of-port", nft.IfName, portsMost, 0),
 		nft.DynamicSet("new-of-port", nft.IfName, portsMost, 0),
 		accountSeen(),
-		nft.DynamicSet("seen-addrs", nft.IPv6Addr, seenMost, seenFor),
+		accountSeenAddrs(),
 		nft.NewSet("guest-icmp", nft.ICMPv6Types,
 			// Errors, echo, MLD reports, node information, extended echo.
 			"1", "2", "3", "4", "128", "129", "131", "132", "143", "139", "140", "160", "161"),

@@ -15,7 +15,11 @@ import (
 
 // wire sends and receives whole frames on one link, in front of the bridge that
 // the link is a port of. What the host sends it does not hear.
-type wire struct{ f *os.File }
+type wire struct {
+	f     *os.File
+	name  string
+	index int
+}
 
 // packetIgnoreOutgoing is PACKET_IGNORE_OUTGOING.
 const packetIgnoreOutgoing = 23
@@ -56,7 +60,20 @@ func openWire(link string, types ...uint8) (*wire, error) {
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: ifi.Index}); err != nil {
 		return fail("bind", err)
 	}
-	return &wire{f: f}, nil
+	return &wire{f: f, name: link, index: ifi.Index}, nil
+}
+
+// up reports whether the link is up. One that has gone is an error, also where
+// another has its name by now: this wire will not hear it.
+func (w *wire) up() (bool, error) {
+	ifi, err := net.InterfaceByName(w.name)
+	if err != nil {
+		return false, fmt.Errorf("find %s: %w", w.name, err)
+	}
+	if ifi.Index != w.index {
+		return false, fmt.Errorf("%s is another link now", w.name)
+	}
+	return ifi.Flags&net.FlagUp != 0, nil
 }
 
 // filterOf takes IPv6 with ICMPv6 of these types right behind the header, and

@@ -65,6 +65,14 @@ func (c *Counter) attach(way string) error {
 	switch way {
 	case tcx, clsact:
 	case byNft:
+		// Programs that loaded and could not be attached count nothing.
+		if c.objects != nil {
+			err := c.objects.Close()
+			c.objects = nil
+			if err != nil {
+				return fmt.Errorf("unload the program: %w", err)
+			}
+		}
 		return nft.Replace(context.Background(), c.cfg.table())
 	default:
 		return errors.ErrUnsupported
@@ -107,8 +115,13 @@ func (c *Counter) attachClsact(index int) error {
 		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT},
 		QdiscType:  "clsact",
 	}
-	// It may be somebody else's, and stays.
-	if err := netlink.QdiscAdd(qdisc); err != nil && !errors.Is(err, unix.EEXIST) {
+	switch err := netlink.QdiscAdd(qdisc); {
+	case errors.Is(err, unix.EEXIST):
+		// It is somebody else's, and stays.
+		if err := isClsact(index); err != nil {
+			return err
+		}
+	case err != nil:
 		return fmt.Errorf("add clsact: %w", err)
 	}
 	filter := &netlink.BpfFilter{
@@ -121,6 +134,25 @@ func (c *Counter) attachClsact(index int) error {
 		return fmt.Errorf("add filter: %w", err)
 	}
 	c.filter = filter
+	return nil
+}
+
+// isClsact tells clsact from ingress, which has the same handle, takes filters for
+// egress too, and never asks them.
+func isClsact(index int) error {
+	l, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return fmt.Errorf("find link %d: %w", index, err)
+	}
+	list, err := netlink.QdiscList(l)
+	if err != nil {
+		return fmt.Errorf("list queueing disciplines of %s: %w", l.Attrs().Name, err)
+	}
+	for _, q := range list {
+		if q.Attrs().Parent == netlink.HANDLE_CLSACT && q.Type() != "clsact" {
+			return fmt.Errorf("the place of clsact on %s is taken by %s", l.Attrs().Name, q.Type())
+		}
+	}
 	return nil
 }
 
