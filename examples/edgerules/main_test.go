@@ -17,7 +17,7 @@ func TestPrints(t *testing.T) {
 	if err := run(context.Background(), strings.Fields(args), &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"table bridge sixhost_edge {", `ether saddr != 90:1b:0e:12:34:56 counter name "foreign-source-to-uplink" drop`, "203.0.113.10/32", "2001:db8:1:3::2 . 17 . 53", `"vnet0" . 52:54:00:00:00:11 . 2001:db8:1:3::a`, `"vnet0" . 52:54:00:00:00:11 . 203.0.113.77`, "guest-to-guest\" drop"} {
+	for _, want := range []string{"table bridge sixhost_edge {", `ether saddr != 90:1b:0e:12:34:56 counter name "foreign-source-to-uplink" drop`, "203.0.113.10/32", "2001:db8:1:3::2 . 17 . 53", `"vnet0" . 52:54:00:00:00:11 . 0x20010db800010003000000000000000a`, `"vnet0" . 52:54:00:00:00:11 . 203.0.113.77`, "guest-to-guest\" drop"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
