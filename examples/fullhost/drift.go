@@ -185,21 +185,15 @@ func (k *keeper) settled(ctx context.Context) time.Duration {
 	return 0
 }
 
-// dependents puts back what the kernel took away with a link: the rules and
-// parameters of the other packages that name it.
+// dependents puts back what the kernel took away with a link: the rules, parameters
+// and routes of the other packages that name it. The edge has a keeper of its own.
 func (k *keeper) dependents(ctx context.Context) {
-	h := k.host
-	h.wanted.Retiring = nil // with no change open they are gone, or about to go
-	err := h.readEdge(ctx)
-	k.trouble("can't look at the bridges' ports", err)
-	edge, _, err := h.edgeParts(ctx)
-	k.trouble("can't look at the edge's rules", err)
-	translate, err := h.gatewayPart(ctx)
+	translate, err := k.host.gatewayPart(ctx)
 	k.trouble("can't look at the NAT64 device", err)
-	routes, err := h.guestRoutesPart(ctx)
+	routes, err := k.host.guestRoutesPart(ctx)
 	k.trouble(noGuestRoutes, err)
 	var list []deviation
-	for _, s := range plan.Join(edge.plan, translate.plan, routes.plan).Phase(plan.Apply).Steps {
+	for _, s := range plan.Join(translate.plan, routes.plan).Phase(plan.Apply).Steps {
 		list = append(list, deviation{step: s})
 		k.log.Info("put back with it", "part", s.Part, "step", s.Text)
 	}
