@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,6 +38,9 @@ type Drift struct {
 	Steps []plan.Step
 	// Gone is set if there is no table at all.
 	Gone bool
+	// Wish is set if the table is as it was wanted before, so that nobody but the
+	// one who called [Watcher.Want] is the reason.
+	Wish bool
 	// Since is when the first event of it came.
 	Since time.Time
 	// Err is why the table can't be read. Then there are no Steps.
@@ -62,9 +66,14 @@ type Watcher struct {
 	events *nft.Events
 	wake   chan struct{}
 
-	mu     sync.Mutex
-	wanted State
+	mu sync.Mutex
+	// wishes are those that may be in place: from the one that was found in place
+	// last to the one that is wanted.
+	wishes []State
 }
+
+// wishesKept is how many wishes are remembered that were not seen in place.
+const wishesKept = 16
 
 const (
 	// A burst of events is over when this long none has come, or after longest:
@@ -93,7 +102,7 @@ func NewWatcher(cfg WatchConfig) (*Watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch the edge: %w", err)
 	}
-	w := &Watcher{cfg: cfg, home: home, wanted: cfg.Wanted, wake: make(chan struct{}, 1)}
+	w := &Watcher{cfg: cfg, home: home, wishes: []State{cfg.Wanted}, wake: make(chan struct{}, 1)}
 	if err := home.Do(func() (err error) { w.events, err = nft.NewEvents(nft.Bridge, TableName); return err }); err != nil {
 		return nil, errors.Join(fmt.Errorf("watch the edge: %w", err), home.Close())
 	}
@@ -107,7 +116,8 @@ func (w *Watcher) Close() error { return errors.Join(w.events.Close(), w.home.Cl
 // hears of the difference.
 func (w *Watcher) Want(s State) {
 	w.mu.Lock()
-	w.wanted = s
+	w.wishes = append(w.wishes, s)
+	w.wishes = w.wishes[max(0, len(w.wishes)-wishesKept):]
 	w.mu.Unlock()
 	w.poke()
 }
@@ -202,17 +212,27 @@ func (w *Watcher) Run(ctx context.Context) error {
 }
 
 func (w *Watcher) look(ctx context.Context) (d Drift) {
-	w.mu.Lock()
-	wanted := w.wanted
-	w.mu.Unlock()
 	d.Err = w.home.Do(func() error {
 		there, err := Capture(ctx)
 		if err != nil {
 			return err
 		}
-		p, err := Plan(there, wanted)
-		d.Steps, d.Gone = p.Steps, there.Table == nil && wanted.Table != nil
-		return err
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		latest := len(w.wishes) - 1
+		p, err := Plan(there, w.wishes[latest])
+		if err != nil {
+			return err
+		}
+		d.Steps, d.Gone = p.Steps, there.Table == nil && w.wishes[latest].Table != nil
+		for i := latest; i >= 0; i-- {
+			if way, err := Plan(there, w.wishes[i]); err == nil && way.Empty() {
+				d.Wish = i < latest
+				w.wishes = slices.Clone(w.wishes[i:])
+				break
+			}
+		}
+		return nil
 	})
 	return d
 }

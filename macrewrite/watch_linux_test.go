@@ -125,3 +125,59 @@ func TestWatchReports(t *testing.T) {
 		t.Error("a watcher without a handler")
 	}
 }
+
+// A difference that is of a new wish is told apart from one that somebody made.
+func TestWatchTellsWishes(t *testing.T) {
+	ns := nstest.NS(t)
+	want := must(t, withGuests())
+	reports := make(chan Drift, 100)
+	var w *Watcher
+	nstest.Do(t, ns, func() (err error) {
+		w, err = NewWatcher(WatchConfig{Wanted: want, Handle: func(ctx context.Context, d Drift) (time.Duration, error) {
+			if len(d.Steps) > 0 {
+				reports <- d
+			}
+			for _, s := range d.Steps {
+				if err := s.Do(ctx); err != nil {
+					return 0, err
+				}
+			}
+			return 0, nil
+		}})
+		return err
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := w.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	defer wg.Wait()
+	defer cancel()
+	wish := func(expected bool) {
+		t.Helper()
+		select {
+		case d := <-reports:
+			if d.Wish != expected {
+				t.Errorf("it is of a new wish: %v, want %v", d.Wish, expected)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("no report")
+		}
+	}
+	wish(false) // there was no table
+	settles(t, ns, want)
+	for i := range 3 {
+		c := withGuests()
+		c.Guests = append(c.Guests, Guest{Port: "vnet7", MAC: [6]byte{2, 7, 0, 0, 0, byte(i)}})
+		want = must(t, c)
+		w.Want(want)
+		wish(true)
+		settles(t, ns, want)
+	}
+	w.Want(want) // nothing new
+	loadNft(t, ns, "", "flush set bridge sixhost_edge guest-sources\n")
+	wish(false)
+	settles(t, ns, want)
+}

@@ -186,22 +186,16 @@ func (k *keeper) settled(ctx context.Context) time.Duration {
 	return 0
 }
 
-// dependents puts back what the kernel took away with a link: the rules and
-// parameters of the other packages that name it.
+// dependents puts back what the kernel took away with a link: the rules, parameters
+// and routes of the other packages that name it. The edge has a keeper of its own.
 func (k *keeper) dependents(ctx context.Context) {
-	h := k.host
-	h = h.recalled()
-	h.wanted.Retiring = nil // with no change open they are gone, or about to go
-	err := h.readEdge(ctx)
-	k.trouble("can't look at the bridges' ports", err)
-	edge, _, err := h.edgeParts(ctx)
-	k.trouble("can't look at the edge's rules", err)
+	h := k.host.recalled()
 	translate, err := h.gatewayPart(ctx)
 	k.trouble("can't look at the NAT64 device", err)
 	routes, err := h.guestRoutesPart(ctx)
 	k.trouble(noGuestRoutes, err)
 	var list []deviation
-	for _, s := range plan.Join(edge.plan, translate.plan, routes.plan).Phase(plan.Apply).Steps {
+	for _, s := range plan.Join(translate.plan, routes.plan).Phase(plan.Apply).Steps {
 		list = append(list, deviation{step: s})
 		k.log.Info("put back with it", "part", s.Part, "step", s.Text)
 	}
@@ -213,7 +207,7 @@ func (k *keeper) dependents(ctx context.Context) {
 // stand on the bridge and are none of its own.
 func (k *keeper) guestRoutes(ctx context.Context) (time.Duration, error) {
 	since := time.Now()
-	routes, err := k.host.guestRoutesPart(ctx)
+	routes, err := k.host.recalled().guestRoutesPart(ctx)
 	k.trouble(noGuestRoutes, err)
 	var list []deviation
 	for _, s := range routes.plan.Steps {

@@ -168,6 +168,9 @@ func (k *edgeKeeper) handle(ctx context.Context, d macrewrite.Drift) (time.Durat
 	if len(list) == 0 {
 		return 0, nil
 	}
+	if d.Wish {
+		return k.keepUp(ctx, list), nil
+	}
 	due, again := k.repairs.due(time.Now(), list)
 	if len(due) == 0 {
 		return again, nil
@@ -182,6 +185,18 @@ func (k *edgeKeeper) handle(ctx context.Context, d macrewrite.Drift) (time.Durat
 		k.keeper.log.Error("somebody fights over the edge's rules: tell them to leave the table "+macrewrite.TableName+" of the bridge family alone", "over", f.found, "policy", "put back every time")
 	}
 	return again, nil
+}
+
+// keepUp puts in place what is other about the wish, which is nobody's meddling:
+// ports come and go as guests do.
+func (k *edgeKeeper) keepUp(ctx context.Context, list []deviation) time.Duration {
+	_, err := repair(ctx, list)
+	k.keeper.trouble("the edge could not be told of its guests and ports", err)
+	if err != nil {
+		return failedPause
+	}
+	k.keeper.log.Info("the edge follows guests and ports", "step", list[0].step.Text)
+	return repairFloor
 }
 
 // derive takes over what a change has left, and reports whether it could. The

@@ -137,3 +137,29 @@ func TestRunOutlivesBurst(t *testing.T) {
 		return strings.Contains(nstest.Output(t, s.ns, "nft", "list", "set", "bridge", "sixhost_edge", "other-ports"), `"v9"`)
 	})
 }
+
+// TestPortsAreNoFight: ports that come and go are told to the edge each time, and
+// nobody is accused of it; who changes the same sets is.
+func TestPortsAreNoFight(t *testing.T) {
+	t.Parallel()
+	s := serveHost(t)
+	nstest.Output(t, s.ns, "ip", "link", "add", "br9", "type", "bridge")
+	nstest.Output(t, s.ns, "ip", "link", "add", "v9", "type", "veth", "peer", "name", "v10")
+	known := func() bool {
+		return strings.Contains(nstest.Output(t, s.ns, "nft", "list", "set", "bridge", "sixhost_edge", "other-ports"), `"v9"`)
+	}
+	for range fightRepairs + 3 {
+		nstest.Output(t, s.ns, "ip", "link", "set", "v9", "master", "br9")
+		eventually(t, "the edge to know the port", known)
+		nstest.Output(t, s.ns, "ip", "link", "set", "v9", "nomaster")
+		eventually(t, "the edge to forget it", func() bool { return !known() })
+	}
+	for _, accusation := range []string{"somebody fights over the edge's rules", "the edge's rules are put right"} {
+		if strings.Contains(s.said(), accusation) {
+			t.Errorf("run says: %s", accusation)
+		}
+	}
+	s.until(t, "the edge follows guests and ports")
+	nstest.Output(t, s.ns, "nft", "add", "element", "bridge", "sixhost_edge", "other-ports", "{ nobody9 }")
+	s.until(t, "the edge's rules are put right")
+}

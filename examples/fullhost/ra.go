@@ -18,6 +18,9 @@ import (
 type advertiser struct {
 	*ra.Server
 	uplink *ra.DefaultRoute
+	// root is the context that a signal ends. That which Run is given ends for other
+	// reasons too, and of two at once either may be its cause.
+	root context.Context
 }
 
 // restartSignal ends run as SIGTERM does, but for the guests, who keep their
@@ -77,7 +80,7 @@ func (r *reloader) reload(ctx context.Context) error {
 	return r.adv.advertise(ch.host)
 }
 
-func newAdvertiser(h host, log *slog.Logger) (*advertiser, error) {
+func newAdvertiser(root context.Context, h host, log *slog.Logger) (*advertiser, error) {
 	up, err := ra.NewDefaultRoute()
 	if err != nil {
 		return nil, err
@@ -88,7 +91,7 @@ func newAdvertiser(h host, log *slog.Logger) (*advertiser, error) {
 	if err != nil {
 		return nil, errors.Join(err, up.Close())
 	}
-	return &advertiser{s, up}, nil
+	return &advertiser{s, up, root}, nil
 }
 
 // Run advertises until ctx ends. Who tells run to end ends the host's being a
@@ -99,7 +102,7 @@ func (a *advertiser) Run(ctx context.Context) error {
 	defer a.uplink.Close()
 	defer context.AfterFunc(ctx, func() {
 		var told signalError
-		if errors.As(context.Cause(ctx), &told) && told.Signal != restartSignal {
+		if errors.As(context.Cause(a.root), &told) && told.Signal != restartSignal {
 			a.Stop()
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -208,4 +209,42 @@ func TestRunWithoutUplink(t *testing.T) {
 	}
 	apply.watchdogDone(t)
 	g.hears(t, "that it is back", func(m *ndp.RouterAdvertisement) bool { return m.RouterLifetime > 0 })
+}
+
+// TestSIGTERMIsNoHandover: when a signal ends run, the keeper's end may reach the
+// advertiser first. It is the signal that counts.
+func TestSIGTERMIsNoHandover(t *testing.T) {
+	t.Parallel()
+	for signal, want := range map[syscall.Signal]bool{syscall.SIGTERM: true, restartSignal: false} {
+		nstest.Do(t, nstest.NS(t), func() error {
+			if _, err := rented(); err != nil {
+				return err
+			}
+			h, err := newHost(context.Background(), config{StateDir: t.TempDir()}.withDefaults())
+			if err != nil {
+				return err
+			}
+			h.bridgeName = h.uplink // which is there
+			root, end := context.WithCancelCause(context.Background())
+			end(signalError{signal})
+			var s runningServer
+			adv, err := newAdvertiser(root, h, slog.New(slog.NewTextHandler(&s, nil)))
+			if err != nil {
+				return err
+			}
+			ctx, stop := context.WithCancel(context.Background())
+			defer stop()
+			ended := make(chan error, 1)
+			go func() { ended <- adv.Run(ctx) }()
+			s.until(t, "msg=advertising")
+			stop()
+			if err := <-ended; err != nil {
+				return err
+			}
+			if got := strings.Contains(s.said(), "said goodbye"); got != want {
+				t.Errorf("%v: it says goodbye: %v, want %v\n%s", signal, got, want, s.said())
+			}
+			return nil
+		})
+	}
 }

@@ -70,7 +70,7 @@ func (a app) serve(ctx context.Context, args []string) error {
 	}); err != nil {
 		return err
 	}
-	services, err := ch.host.services(log)
+	services, err := ch.host.services(ctx, log)
 	if err != nil {
 		return err
 	}
@@ -150,8 +150,9 @@ func answererOf(list []namedService) *macrewrite.Answerer {
 }
 
 // services opens every server's sockets and devices. The advertiser comes
-// last: guests shall not be told of a name server that is not there yet.
-func (h host) services(log *slog.Logger) (list []namedService, err error) {
+// last: guests shall not be told of a name server that is not there yet. ctx is the
+// one that ends run.
+func (h host) services(ctx context.Context, log *slog.Logger) (list []namedService, err error) {
 	add := func(name string, s service, err error) error {
 		if err != nil {
 			return fmt.Errorf("start %s: %w", name, err)
@@ -190,7 +191,7 @@ func (h host) services(log *slog.Logger) (list []namedService, err error) {
 			return nil, err
 		}
 	}
-	adv, err := newAdvertiser(h, log)
+	adv, err := newAdvertiser(ctx, h, log)
 	if err := add("router advertisements", adv, err); err != nil {
 		return nil, err
 	}
