@@ -195,8 +195,10 @@ func (k *keeper) dependents(ctx context.Context) {
 	k.trouble("can't look at the edge's rules", err)
 	translate, err := h.gatewayPart(ctx)
 	k.trouble("can't look at the NAT64 device", err)
+	routes, err := h.guestRoutesPart(ctx)
+	k.trouble("can't look at the routes to guests' own IPv4 addresses", err)
 	var list []deviation
-	for _, s := range plan.Join(edge.plan, translate.plan).Phase(plan.Apply).Steps {
+	for _, s := range plan.Join(edge.plan, translate.plan, routes.plan).Phase(plan.Apply).Steps {
 		list = append(list, deviation{step: s})
 		k.log.Info("put back with it", "part", s.Part, "step", s.Text)
 	}
