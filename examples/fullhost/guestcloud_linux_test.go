@@ -115,7 +115,7 @@ func TestCloudImage(t *testing.T) {
 		t.Errorf("start said:\n%s", out)
 	}
 	begun := time.Now()
-	s := console{filepath.Join(dir, "cloud.log")}.boot(t, 1)
+	s := console{filepath.Join(dir, "cloud.log")}.bootWithin(t, 1, 15*time.Minute)
 	t.Logf("up after %.0f s: %v", time.Since(begun).Seconds(), s)
 	want := guestAddr(t, "cloud")
 	for word, text := range map[string]string{

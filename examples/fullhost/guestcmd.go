@@ -132,7 +132,14 @@ func (g *guestCommand) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	quiet, err := g.h.silent(ctx, list)
+	if err != nil {
+		return err
+	}
 	for i, e := range list {
+		if slices.ContainsFunc(quiet, func(q inventoryGuest) bool { return q.MAC == e.MAC }) && !slices.ContainsFunc(odd, func(m misprediction) bool { return m.Guest == e.Name }) {
+			list[i].note(unansweredText(e))
+		}
 		for _, m := range odd {
 			if m.Guest == e.Name {
 				list[i].note(m.String())

@@ -137,6 +137,17 @@ func TestGuestsOnLink(t *testing.T) {
 		})
 	}
 
+	// One that is held to its address can't be seen using another: it is told of
+	// as one that does not answer, and nobody else is.
+	eventually(t, "the list to tell of strict", func() bool {
+		told := ""
+		for line := range strings.Lines(p.say(t, "guest", "list", "-f", p.config)) {
+			if strings.Contains(line, "it does not answer at") {
+				told += line[:strings.IndexByte(line, ' ')] + " "
+			}
+		}
+		return told == "strict "
+	})
 	// The name server has no synthesised address for the one, and has for others.
 	for name, want := range map[string]int{"mail": 0, "temp": 1} {
 		a, err := probe.Query(ctx, guests[name].NS(), netip.AddrPortFrom(predictedServer(), 53), lab.NameV4Only, probe.TypeAAAA, false)
