@@ -120,7 +120,7 @@ func (g Guest) devices(h Host) *libvirtxml.DomainDeviceList {
 		list.Videos = []libvirtxml.DomainVideo{{Model: libvirtxml.DomainVideoModel{Type: "virtio", Heads: 1, Primary: "yes"}}}
 	}
 	if g.CloudInit != nil {
-		list.Disks = append(list.Disks, cdrom(g.CloudInit.Image, "sdb"))
+		list.Disks = append(list.Disks, seedDisk(g.CloudInit.Image))
 	}
 	return list
 }
@@ -135,6 +135,22 @@ func cdrom(path, dev string) libvirtxml.DomainDisk {
 	}
 }
 
+// seedDisk is a disk for virtio, behind all others, and no CD-ROM: the kernels of
+// cloud images have no driver for the SATA controller of q35 (Debian's has not),
+// and cloud-init looks for the label on every block device.
+func seedDisk(path string) libvirtxml.DomainDisk {
+	return libvirtxml.DomainDisk{
+		Device:   "disk",
+		Driver:   &libvirtxml.DomainDiskDriver{Name: "qemu", Type: string(Raw)},
+		Source:   source(path),
+		Target:   &libvirtxml.DomainDiskTarget{Dev: diskName(mostDisks), Bus: "virtio"},
+		ReadOnly: &libvirtxml.DomainDiskReadOnly{},
+	}
+}
+
+// diskName is vda for 0 and so on.
+func diskName(i int) string { return "vd" + string(rune('a'+i)) }
+
 func (g Guest) consoleLog() *libvirtxml.DomainChardevLog {
 	if g.ConsoleLog == "" {
 		return nil
@@ -148,7 +164,7 @@ func (d Disk) device(i int) libvirtxml.DomainDisk {
 		// The guest's trims give space back to the host.
 		Driver: &libvirtxml.DomainDiskDriver{Name: "qemu", Type: string(d.format()), Discard: "unmap"},
 		Source: source(d.Path),
-		Target: &libvirtxml.DomainDiskTarget{Dev: "vd" + string(rune('a'+i)), Bus: "virtio"},
+		Target: &libvirtxml.DomainDiskTarget{Dev: diskName(i), Bus: "virtio"},
 	}
 	if d.ReadOnly {
 		x.ReadOnly = &libvirtxml.DomainDiskReadOnly{}

@@ -55,8 +55,8 @@ type Guest struct {
 // CloudInit is what the NoCloud data source tells cloud-init: see
 // [Guest.SeedFiles].
 type CloudInit struct {
-	// Image is the path of the seed image, which the guest has as a read-only
-	// CD-ROM. Required.
+	// Image is the path of the seed image, which the guest has as a disk that it
+	// can only read. Required.
 	Image string
 	// SSHKeys are lines of authorized_keys for the system's first user.
 	SSHKeys []string

@@ -31,6 +31,13 @@ type edgeKeeper struct {
 	stale bool
 }
 
+// After a look at the ports there is none for portsRest times as long as it took,
+// and at most longestRest.
+const (
+	portsRest   = 4
+	longestRest = 250 * time.Millisecond
+)
+
 // staleLook is the time between two tries to know it.
 const staleLook = time.Second
 
@@ -74,7 +81,14 @@ func (k *edgeKeeper) Run(ctx context.Context) error {
 			case <-ctx.Done():
 				return
 			case <-changed:
-				k.ports()
+			}
+			begun := time.Now()
+			k.ports()
+			// Hundreds of guests that start at once make thousands of events, and
+			// a look takes longer the more ports there are: most of the time is the
+			// guests'.
+			if sleep(ctx, min(portsRest*time.Since(begun), longestRest)) != nil {
+				return
 			}
 		}
 	})

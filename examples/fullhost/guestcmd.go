@@ -132,7 +132,14 @@ func (g *guestCommand) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	quiet, err := g.h.silent(ctx, list)
+	if err != nil {
+		return err
+	}
 	for i, e := range list {
+		if slices.ContainsFunc(quiet, func(q inventoryGuest) bool { return q.MAC == e.MAC }) && !slices.ContainsFunc(odd, func(m misprediction) bool { return m.Guest == e.Name }) {
+			list[i].note(unansweredText(e))
+		}
 		for _, m := range odd {
 			if m.Guest == e.Name {
 				list[i].note(m.String())
@@ -243,12 +250,20 @@ func (g *guestCommand) change(ctx context.Context, before plan.Plan, edit func(*
 	return p.Run(ctx, plan.Apply, func(n, of int, s plan.Step) { fmt.Fprintf(g.stdout, "[%d/%d] %s\n", n, of, s.Text) })
 }
 
-// find is the index of the guest's domain in a state, by name or, for one of
-// host.yaml that libvirt calls otherwise, by MAC.
+// find is the index of the guest's domain in a state: by libvirt's name, or by
+// the MAC of the one that the list has by that name, which libvirt may call
+// otherwise.
 func (g *guestCommand) find(s libvirtguests.State) int {
-	e, err := g.listed()
+	if at := slices.IndexFunc(s.Domains, func(d libvirtguests.Domain) bool { return d.Name == g.name }); at >= 0 {
+		return at
+	}
+	list := g.h.inventory(s)
+	at := slices.IndexFunc(list, func(e inventoryGuest) bool { return e.Name == g.name })
+	if at < 0 {
+		return -1
+	}
 	return slices.IndexFunc(s.Domains, func(d libvirtguests.Domain) bool {
-		return d.Name == g.name || err == nil && slices.ContainsFunc(d.NICs, func(n libvirtguests.NIC) bool { return n.MAC == e.LinkAddr() })
+		return slices.ContainsFunc(d.NICs, func(n libvirtguests.NIC) bool { return n.MAC == list[at].MAC })
 	})
 }
 

@@ -11,6 +11,9 @@ import (
 // guestMore are the keys of a guest that describe its virtual machine and what
 // it has beside its address in the /64.
 type guestMore struct {
+	// DiskFormat is raw or qcow2; default qcow2 for a disk that ends in .qcow2, else
+	// raw.
+	DiskFormat guest.Format `yaml:"disk_format"`
 	// ISO is a CD-ROM image to install from.
 	ISO string `yaml:"iso"`
 	// Kernel, Initrd and Cmdline boot a Linux directly.
@@ -67,7 +70,7 @@ func (g guestConfig) guest() guest.Guest {
 		Autostart: g.Autostart, ExtraIPv4: g.IPv4, NoDNS64: g.NoDNS64,
 	}
 	if g.Disk != "" {
-		entry.Disks = []guest.Disk{{Path: g.Disk, Format: guest.QCOW2}}
+		entry.Disks = []guest.Disk{{Path: g.Disk, Format: g.DiskFormat}}
 	}
 	if c := g.CloudInit; c.Image != "" || len(c.SSHKeys) > 0 {
 		entry.CloudInit = &guest.CloudInit{Image: c.Image, SSHKeys: c.SSHKeys}

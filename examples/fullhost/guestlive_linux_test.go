@@ -182,7 +182,10 @@ func TestLiveInventory(t *testing.T) {
 
 	domain("destroy", "idle")
 	domain("undefine", "idle")
-	domain("undefine", "Old Shop")
+	// By the name that the list has.
+	if out := p.say(t, "guest", "undefine", "-f", p.config, "old-shop"); !strings.Contains(out, "undefine guest Old Shop") {
+		t.Errorf("undefine said:\n%s", out)
+	}
 	eventually(t, "the names to be gone", func() bool { return resolves("old-shop", netip.Addr{}) && resolves("idle", netip.Addr{}) })
 	eventually(t, "the edge to forget them", func() bool {
 		return !strings.Contains(edge(), shop.String()) && !strings.Contains(edge(), idle.String())

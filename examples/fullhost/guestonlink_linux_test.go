@@ -84,12 +84,12 @@ func TestGuestsOnLink(t *testing.T) {
 	nstest.Output(t, guests["mail"].NS(), ip, "addr", "add", own.String()+"/32", "dev", lab.GuestLink)
 	nstest.Output(t, guests["mail"].NS(), ip, "route", "add", lab.ServerIPv4().Addr().String(), "dev", lab.GuestLink)
 	nstest.Output(t, guests["mail"].NS(), ip, "route", "add", "default", "via", lab.ServerIPv4().Addr().String())
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "this is mail") })}
-	t.Cleanup(func() { server.Close() })
+	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "this is mail") })}
+	t.Cleanup(func() { web.Close() })
 	nstest.Do(t, guests["mail"].NS(), func() error {
 		at, err := net.Listen("tcp4", netip.AddrPortFrom(own, 80).String())
 		if err == nil {
-			go server.Serve(at)
+			go web.Serve(at)
 		}
 		return err
 	})
@@ -137,6 +137,17 @@ func TestGuestsOnLink(t *testing.T) {
 		})
 	}
 
+	// One that is held to its address can't be seen using another: it is told of
+	// as one that does not answer, and nobody else is.
+	eventually(t, "the list to tell of strict", func() bool {
+		told := ""
+		for line := range strings.Lines(p.say(t, "guest", "list", "-f", p.config)) {
+			if strings.Contains(line, "it does not answer at") {
+				told += line[:strings.IndexByte(line, ' ')] + " "
+			}
+		}
+		return told == "strict "
+	})
 	// The name server has no synthesised address for the one, and has for others.
 	for name, want := range map[string]int{"mail": 0, "temp": 1} {
 		a, err := probe.Query(ctx, guests[name].NS(), netip.AddrPortFrom(predictedServer(), 53), lab.NameV4Only, probe.TypeAAAA, false)
@@ -161,5 +172,24 @@ func TestGuestsOnLink(t *testing.T) {
 		if !strings.Contains(c.Text, fmt.Sprintf("ARP of %s at %s about ", own, lab.ServerMAC())) {
 			t.Errorf("at the provider's port: %s", c.Text)
 		}
+	}
+
+	// The route to it goes with the bridge, and comes back with it; one that
+	// somebody takes away, the doctor tells of.
+	server := l.Server().NS()
+	const led = "guests' own IPv4 addresses are led to them"
+	if c := findings(t, server, p.config, 0)[led]; !c.OK {
+		t.Errorf("doctor: %+v", c)
+	}
+	nstest.Output(t, server, ip, "link", "del", "br0")
+	eventually(t, "the route to come back with the bridge", func() bool {
+		return strings.Contains(nstest.Output(t, server, ip, "-4", "route", "show", own.String()), "dev br0")
+	})
+	if err := p.close(); err != nil {
+		t.Fatal(err)
+	}
+	nstest.Output(t, server, ip, "route", "del", own.String()+"/32", "dev", "br0")
+	if c := findings(t, server, p.config, 1)[led]; c.OK || !strings.Contains(c.Measured, own.String()) {
+		t.Errorf("doctor: %+v", c)
 	}
 }

@@ -416,7 +416,12 @@ func (c console) said(t testing.TB) (list []said) {
 // since it started then.
 func (c console) boot(t testing.TB, n int) map[string]said {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	return c.bootWithin(t, n, 5*time.Minute)
+}
+
+func (c console) bootWithin(t testing.TB, n int, limit time.Duration) map[string]said {
+	t.Helper()
+	for end := time.Now().Add(limit); ; time.Sleep(50 * time.Millisecond) {
 		of := c.boots(t)
 		if len(of) >= n {
 			if _, ready := of[n-1]["ready"]; ready {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sixhost/sixhost/examples/internal/libvirtguests"
+	"github.com/sixhost/sixhost/slaac"
 )
 
 // guestWatch keeps the inventory as it is in libvirt while run serves, tells those
@@ -22,6 +23,8 @@ type guestWatch struct {
 
 	list []inventoryGuest
 	told map[misprediction]bool
+	// quiet counts for how many looks in a row a guest has not answered.
+	quiet map[slaac.MAC]int
 }
 
 const (
@@ -32,10 +35,12 @@ const (
 	// captureAgain is how often libvirt is asked without an event: there is none
 	// for everything that the inventory has.
 	captureAgain = time.Minute
+	// quietLooks is how many looks a guest may be silent for, as one that starts is.
+	quietLooks = 18
 )
 
 func newGuestWatch(h host, log *slog.Logger) *guestWatch {
-	w := &guestWatch{host: h, log: log, told: make(map[misprediction]bool)}
+	w := &guestWatch{host: h, log: log, told: make(map[misprediction]bool), quiet: make(map[slaac.MAC]int)}
 	w.list = h.inventory(h.domains)
 	return w
 }
@@ -181,4 +186,27 @@ func (w *guestWatch) look(ctx context.Context) {
 			w.log.Warn("a guest uses another address than the one known in advance", "guest", m.Guest, "advice", m.String())
 		}
 	}
+	quiet, err := w.host.unheard(ctx, w.list)
+	if err != nil {
+		if ctx.Err() == nil {
+			w.log.Warn("can't see which guests answer", "error", err)
+		}
+		return
+	}
+	quiet = slices.DeleteFunc(quiet, func(g inventoryGuest) bool {
+		return slices.ContainsFunc(found, func(m misprediction) bool { return m.Guest == g.Name })
+	})
+	w.hush(quiet)
+}
+
+// hush counts, and tells once of each that has been silent for long.
+func (w *guestWatch) hush(quiet []inventoryGuest) {
+	now := make(map[slaac.MAC]int)
+	for _, g := range quiet {
+		now[g.MAC] = w.quiet[g.MAC] + 1
+		if now[g.MAC] == quietLooks {
+			w.log.Warn("a guest does not answer at the address known in advance", "guest", g.Name, "advice", unansweredText(g))
+		}
+	}
+	w.quiet = now
 }

@@ -54,3 +54,30 @@ func TestGuestWatchTellsChanges(t *testing.T) {
 type followerFunc func(h host)
 
 func (f followerFunc) follow(h host) { f(h) }
+
+// A guest that is silent for long is told of once, and again after it has
+// answered; one that starts is given its time.
+func TestGuestWatchTellsSilence(t *testing.T) {
+	var out bytes.Buffer
+	h := inventoryHost(t, guestConfig{Name: "web"}, guestConfig{Name: "mail"})
+	w := newGuestWatch(h, slog.New(slog.NewTextHandler(&out, nil)))
+	web, mail := w.list[:1], w.list[1:]
+	looks := func(n int, quiet []inventoryGuest) int {
+		out.Reset()
+		for range n {
+			w.hush(quiet)
+		}
+		return strings.Count(out.String(), "does not answer at the address known in advance")
+	}
+	for i, s := range []struct {
+		looks int
+		quiet []inventoryGuest
+		told  int
+	}{
+		{quietLooks - 1, web, 0}, {1, mail, 0}, {quietLooks - 1, web, 0}, {1, web, 1}, {100, web, 0}, {1, nil, 0}, {quietLooks, w.list, 2},
+	} {
+		if got := looks(s.looks, s.quiet); got != s.told {
+			t.Errorf("step %d: told %d times, want %d:\n%s", i, got, s.told, out.String())
+		}
+	}
+}

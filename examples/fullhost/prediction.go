@@ -84,3 +84,52 @@ func mispredicted(prefix netip.Prefix, guests []inventoryGuest, table []neighbor
 	}
 	return list
 }
+
+// unheard are guests whose port is up and for whose address nobody has answered
+// of late. They are asked again, so that the next look knows.
+//
+// A guest that is held to its list of addresses, as those of the file are unless
+// they are open, can't be seen using another one: the edge drops all of it. That
+// it does not answer where it should is what is left to see.
+func (h host) unheard(ctx context.Context, guests []inventoryGuest) (list []inventoryGuest, err error) {
+	ports, err := readPorts()
+	if err != nil {
+		return nil, err
+	}
+	table, err := h.neighbors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range guests {
+		up := slices.ContainsFunc(ports, func(p bridgePort) bool { return p.bridge == h.bridgeName && p.name == g.Port && p.up })
+		if !up || !g.Addr.IsValid() || slices.Contains(table, neighbor{g.Addr, g.MAC}) {
+			continue
+		}
+		if err := solicit(g.Addr); err != nil {
+			return nil, err
+		}
+		list = append(list, g)
+	}
+	return list, nil
+}
+
+// silent are those who are asked and do not answer within a moment.
+func (h host) silent(ctx context.Context, guests []inventoryGuest) ([]inventoryGuest, error) {
+	for end := time.Now().Add(answerTime); ; {
+		list, err := h.unheard(ctx, guests)
+		if err != nil || len(list) == 0 || time.Now().After(end) {
+			return list, err
+		}
+		if err := sleep(ctx, answerTime/10); err != nil {
+			return nil, err
+		}
+		guests = list
+	}
+}
+
+// unansweredText says of a guest that it does not answer, and what that may mean.
+func unansweredText(g inventoryGuest) string {
+	return fmt.Sprintf("its port is up and it does not answer at %s: if it has started, it has another address, most likely a stable opaque one (RFC 7217), "+
+		"which the edge keeps it from using: set ipv6.addr-gen-mode=eui64 in its NetworkManager connection, \"slaac hwaddr\" in its dhcpcd.conf, or "+
+		"net.ipv6.conf.default.addr_gen_mode=0 where the kernel makes it", g.Addr)
+}

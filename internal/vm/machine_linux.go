@@ -44,12 +44,13 @@ type Machine struct {
 const (
 	memory     = "768"
 	processors = "1"
+	diskSize   = "1G"
 )
 
 // Start makes a disk and boots it. The machine runs until Close.
 func (r *Root) Start(ctx context.Context, cfg Config) (*Machine, error) {
 	image := filepath.Join(cfg.Dir, "disk.img")
-	if err := r.disk(ctx, image, cfg.Files); err != nil {
+	if err := r.disk(ctx, image, diskSize, cfg.Files); err != nil {
 		return nil, fmt.Errorf("make disk: %w", err)
 	}
 	kernel, initrd, err := r.boot()

@@ -49,8 +49,13 @@ func hooks() []string {
 
 // NewRoot installs the Debian below a folder, or finds it there.
 func NewRoot(ctx context.Context, cache string) (*Root, error) {
+	return install(ctx, cache, packages())
+}
+
+// install installs a Debian with packages.
+func install(ctx context.Context, cache string, packages []string) (*Root, error) {
 	args := append([]string{"--mode=root", "--variant=minbase", "--format=directory", "--quiet",
-		"--include=" + strings.Join(packages(), ","),
+		"--include=" + strings.Join(packages, ","),
 		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
 	}, hooks()...)
 	sum := sha256.Sum256([]byte(strings.Join(append(args, suite, mirror), "\n")))
@@ -92,7 +97,7 @@ type File struct {
 
 // disk makes a disk of the root file system with the given files, by their
 // paths.
-func (r *Root) disk(ctx context.Context, image string, files map[string]File) error {
+func (r *Root) disk(ctx context.Context, image, size string, files map[string]File) error {
 	// Hard links cost neither time nor space, and files are only ever replaced.
 	work, err := os.MkdirTemp(filepath.Dir(r.dir), "disk-")
 	if err != nil {
@@ -108,7 +113,7 @@ func (r *Root) disk(ctx context.Context, image string, files map[string]File) er
 			return fmt.Errorf("put %s on the disk: %w", name, err)
 		}
 	}
-	return command(ctx, "mke2fs", "-q", "-t", "ext4", "-d", tree, image, "1G")
+	return command(ctx, "mke2fs", "-q", "-t", "ext4", "-d", tree, image, size)
 }
 
 func (f File) put(at string) error {

@@ -3,6 +3,7 @@ package dns64
 import (
 	"context"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -40,13 +41,13 @@ func TestHosts(t *testing.T) {
 		t.Helper()
 		for _, tt := range cases {
 			status, answer, whole := dig(t, ns, at, strings.Fields(tt.args)...)
-			if d := cmp.Diff(tt.want, answer); d != "" || status != tt.status {
+			if d := cmp.Diff(tt.want, steady(answer)); d != "" || status != tt.status {
 				t.Errorf("%s: %s, want %s (-want +got)\n%s\n%s", tt.args, status, tt.status, d, whole)
 			}
 		}
 	}
 	// Kept from before it is a host.
-	check([]digCase{{args: "later.example AAAA", status: "NXDOMAIN"}, {args: "v4.example AAAA", status: "NOERROR", want: []string{"v4.example. 120 IN AAAA 64:ff9b::c000:301"}}})
+	check([]digCase{{args: "later.example AAAA", status: "NXDOMAIN"}, {args: "v4.example AAAA", status: "NOERROR", want: []string{"v4.example. IN AAAA 64:ff9b::c000:301"}}})
 
 	check([]digCase{
 		{"web.example AAAA", "NOERROR", []string{"web.example. 10 IN AAAA 2001:db8:1:3::77"}},
@@ -56,7 +57,7 @@ func TestHosts(t *testing.T) {
 		{"www.example AAAA", "NOERROR", []string{"www.example. 10 IN AAAA 2001:db8:1:3::77"}},
 		// A name that the upstream has other records of.
 		{"mail.example A", "NOERROR", []string{"mail.example. 10 IN A 203.0.113.77"}},
-		{"mail.example MX", "NOERROR", []string{"mail.example. 300 IN MX 10 v4.example."}},
+		{"mail.example MX", "NOERROR", []string{"mail.example. IN MX 10 v4.example."}},
 		// One that it does not have at all.
 		{"web.example TXT", "NOERROR", nil},
 		{"nowhere.example TXT", "NXDOMAIN", nil},
@@ -85,7 +86,7 @@ func TestHosts(t *testing.T) {
 	}
 	check([]digCase{
 		{args: "later.example AAAA", status: "NXDOMAIN"},
-		{args: "v4.example AAAA", status: "NOERROR", want: []string{"v4.example. 120 IN AAAA 64:ff9b::c000:301"}},
+		{args: "v4.example AAAA", status: "NOERROR", want: []string{"v4.example. IN AAAA 64:ff9b::c000:301"}},
 	})
 }
 
@@ -112,20 +113,14 @@ func TestNoSynthesis(t *testing.T) {
 	for range 2 {
 		for _, tt := range []digCase{
 			{"v4.example AAAA", "NOERROR", nil},
-			{"v4.example A", "NOERROR", []string{"v4.example. 300 IN A 192.0.3.1"}},
+			{"v4.example A", "NOERROR", []string{"v4.example. IN A 192.0.3.1"}},
 			{"v4.example AAAA +tcp", "NOERROR", nil},
-			{"dual.example AAAA", "NOERROR", []string{"dual.example. 300 IN AAAA 2001:db8::6"}},
+			{"dual.example AAAA", "NOERROR", []string{"dual.example. IN AAAA 2001:db8::6"}},
 			{"ipv4only.arpa AAAA", "NOERROR", nil},
 			{"old.example AAAA", "NOERROR", nil},
 		} {
 			status, answer, whole := dig(t, ns, at, strings.Fields(tt.args)...)
-			for i, a := range answer { // TTLs count down
-				answer[i] = withoutTTL(a)
-			}
-			for i, w := range tt.want {
-				tt.want[i] = withoutTTL(w)
-			}
-			if d := cmp.Diff(tt.want, answer); d != "" || status != tt.status {
+			if d := cmp.Diff(tt.want, steady(answer)); d != "" || status != tt.status {
 				t.Errorf("%s: %s, want %s (-want +got)\n%s\n%s", tt.args, status, tt.status, d, whole)
 			}
 		}
@@ -139,9 +134,16 @@ func TestNoSynthesis(t *testing.T) {
 // strangerOfThePrefix is another client: the server's own address.
 const strangerOfThePrefix = serverAddr
 
-func withoutTTL(record string) string {
-	f := strings.Fields(record)
-	return strings.Join(append(f[:1:1], f[2:]...), " ")
+// steady leaves the TTL out of records of which a cache has taken time off: all
+// but those of hosts.
+func steady(answer []string) (out []string) {
+	for _, record := range answer {
+		if f := strings.Fields(record); f[1] != strconv.Itoa(hostTTL) {
+			record = strings.Join(append(f[:1:1], f[2:]...), " ")
+		}
+		out = append(out, record)
+	}
+	return out
 }
 
 func FuzzHosts(f *testing.F) {
