@@ -58,3 +58,17 @@ func linkEvents(done <-chan struct{}, changed func(), failed func(error)) error 
 	}()
 	return nil
 }
+
+// neighborEvents does the same for neighbors.
+func neighborEvents(done <-chan struct{}, changed func(), failed func(error)) error {
+	ch := make(chan netlink.NeighUpdate, 64)
+	if err := netlink.NeighSubscribeWithOptions(ch, done, netlink.NeighSubscribeOptions{ErrorCallback: failed}); err != nil {
+		return fmt.Errorf("subscribe to changes of neighbors: %w", err)
+	}
+	go func() {
+		for range ch {
+			changed()
+		}
+	}()
+	return nil
+}

@@ -14,3 +14,7 @@ func readPorts() ([]bridgePort, error) {
 func linkEvents(<-chan struct{}, func(), func(error)) error {
 	return fmt.Errorf("subscribe to changes of links: %w", errors.ErrUnsupported)
 }
+
+func neighborEvents(<-chan struct{}, func(), func(error)) error {
+	return fmt.Errorf("subscribe to changes of neighbors: %w", errors.ErrUnsupported)
+}

@@ -48,24 +48,34 @@ func (k *edgeKeeper) Run(ctx context.Context) error {
 	changed := make(chan struct{}, 1)
 	done := make(chan struct{})
 	defer close(done)
-	if err := linkEvents(done, func() {
-		select {
-		case changed <- struct{}{}:
-		default:
+	tell := func(ch chan<- struct{}) func() {
+		return func() {
+			select {
+			case ch <- struct{}{}:
+			default:
+			}
 		}
-	}, func(err error) {
-		select {
-		case <-done: // it is how the subscription ends
-		default:
-			log.Warn("changes of links are not seen any more", "error", err)
+	}
+	lost := func(of string) func(error) {
+		return func(err error) {
+			select {
+			case <-done: // it is how the subscription ends
+			default:
+				log.Warn("changes of "+of+" are not seen any more", "error", err)
+			}
 		}
-	}); err != nil {
+	}
+	if err := linkEvents(done, tell(changed), lost("links")); err != nil {
 		return err
 	}
 	// Whatever came or went before that.
-	select {
-	case changed <- struct{}{}:
-	default:
+	tell(changed)()
+	heard := make(chan struct{}, 1)
+	if len(k.keeper.host.gatewaysInside()) > 0 {
+		if err := neighborEvents(done, tell(heard), lost("neighbors")); err != nil {
+			return err
+		}
+		tell(heard)()
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -78,6 +88,8 @@ func (k *edgeKeeper) Run(ctx context.Context) error {
 				return
 			case <-changed:
 				k.ports()
+			case <-heard:
+				k.gateways(ctx)
 			}
 		}
 	})
@@ -99,6 +111,22 @@ func (k *edgeKeeper) ports() {
 	}
 	k.keeper.host.edge.ports = list
 	k.want()
+}
+
+// gateways looks for the MACs of gateways inside the /64 anew.
+func (k *edgeKeeper) gateways(ctx context.Context) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	list, err := k.keeper.host.neighbors(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			k.keeper.log.Warn("a gateway's MAC may be an old one", "error", err)
+		}
+		return
+	}
+	if k.keeper.host.heard(list) {
+		k.want()
+	}
 }
 
 // want hands the wanted state over; the watcher compares.
