@@ -84,6 +84,8 @@ func (h host) edgeAtBoot() ([]byte, error) {
 	// Which port is whose is known when the guests have started; until run looks
 	// they are known by their MACs.
 	h.edge.ports = nil
+	// A gateway may be another machine by then.
+	h.edge.gateways = nil
 	s, err := h.edgeConfig(h.wanted.Addrs).State()
 	if err != nil {
 		return nil, err
