@@ -29,7 +29,7 @@ const (
 	// udpRounds and tcpRounds are how often each variant takes its turn for each
 	// of -runs: many short turns one after the other, so that what else the
 	// machine does meets all of them alike.
-	udpRounds, udpTurn = 8, 150 * time.Millisecond
+	udpRounds, udpTurn = 30, 40 * time.Millisecond
 	tcpRounds, tcpTurn = 2, 400 * time.Millisecond
 	// smallPacket is the length of an IPv6 packet, of which 48 bytes are headers.
 	smallPacket = 64
