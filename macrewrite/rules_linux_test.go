@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -223,7 +224,11 @@ func elementOf(e string, s nft.Set) string { return e + " in set " + s.Name }
 // The judge is the real nft: what it makes of our text, it lists as what we make
 // of the value, and we read it as the value.
 func TestNftTakesTheText(t *testing.T) {
-	for name, c := range map[string]Config{"plain": sample(), "guests": withGuests(), "on-link": onLink()} {
+	prefixes := sample()
+	for _, p := range []string{"2001:db9::/32", "2001:dc0:100::/40", "2001:dc1:122::/48", "2001:dc2:122:300::/56", "2001:dc3:122:344::/64"} {
+		prefixes.NAT64 = append(prefixes.NAT64, netip.MustParsePrefix(p))
+	}
+	for name, c := range map[string]Config{"plain": sample(), "guests": withGuests(), "on-link": onLink(), "prefixes": prefixes} {
 		t.Run(name, func(t *testing.T) {
 			theirs, ours := nstest.NS(t), nstest.NS(t)
 			want := must(t, c)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/sixhost/sixhost/internal/nft"
 	"github.com/sixhost/sixhost/plan"
+	"github.com/sixhost/sixhost/slaac"
 )
 
 // Part is the name of this package in plans and captured states.
@@ -54,6 +56,29 @@ func (s State) Kind() Kind {
 		}
 	}
 	return kind
+}
+
+// GatewayMACs returns the gateways inside the /64 whose MACs the rules know: see
+// [Config.GatewayMACs].
+func (s State) GatewayMACs() []Neighbor {
+	if s.Table == nil {
+		return nil
+	}
+	var list []Neighbor
+	for _, set := range s.Table.Sets {
+		if set.Name != "gateways-mac" {
+			continue
+		}
+		for _, e := range set.Elements {
+			addr, mac, _ := strings.Cut(e, " . ")
+			a, err1 := netip.ParseAddr(addr)
+			m, err2 := slaac.ParseMAC(mac)
+			if err1 == nil && err2 == nil {
+				list = append(list, Neighbor{Addr: a, MAC: m})
+			}
+		}
+	}
+	return list
 }
 
 // String returns the text that `nft -f` takes to put the state in place.

@@ -86,6 +86,8 @@ func (h host) edgeAtBoot() ([]byte, error) {
 	// they are known by their MACs.
 	h.edge.ports = nil
 	h = h.withFound(libvirtguests.State{}) // what libvirt has is to be asked then
+	// A gateway may be another machine by then.
+	h.edge.gateways = nil
 	s, err := h.edgeConfig(h.wanted.Addrs).State()
 	if err != nil {
 		return nil, err

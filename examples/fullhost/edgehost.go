@@ -50,6 +50,9 @@ type edgeInput struct {
 	how string
 	// ports are those of all bridges, as they are at the moment.
 	ports []bridgePort
+	// gateways are those inside the /64, with the MACs from which their packets
+	// must come.
+	gateways []macrewrite.Neighbor
 }
 
 // readEdge completes h by what the edge has to know. The provider's kind is the
@@ -61,13 +64,21 @@ func (h *host) readEdge(ctx context.Context) error {
 	if h.edge.ports, err = readPorts(); err != nil {
 		return err
 	}
-	if !h.config.Provider.auto {
+	inside := len(h.gatewaysInside()) > 0
+	if !h.config.Provider.auto && !inside {
 		h.edge.kind = h.config.Provider.Kind
 		return nil
 	}
 	there, err := macrewrite.Capture(ctx)
 	if err != nil {
 		return err
+	}
+	if inside {
+		h.edge.gateways = there.GatewayMACs()
+	}
+	if !h.config.Provider.auto {
+		h.edge.kind = h.config.Provider.Kind
+		return nil
 	}
 	if h.edge.kind = there.Kind(); h.edge.kind != "" {
 		return nil

@@ -126,3 +126,17 @@ func (e *linkEvents) follow(ctx context.Context, changed func()) {
 		}
 	}
 }
+
+// neighborEvents does the same for neighbors.
+func neighborEvents(done <-chan struct{}, changed func(), failed func(error)) error {
+	ch := make(chan netlink.NeighUpdate, 64)
+	if err := netlink.NeighSubscribeWithOptions(ch, done, netlink.NeighSubscribeOptions{ErrorCallback: failed}); err != nil {
+		return fmt.Errorf("subscribe to changes of neighbors: %w", err)
+	}
+	go func() {
+		for range ch {
+			changed()
+		}
+	}()
+	return nil
+}

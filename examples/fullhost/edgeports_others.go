@@ -23,3 +23,7 @@ func (e *linkEvents) run(context.Context, func(), func(error)) {}
 func forwardGroups([]bridgePort) error {
 	return fmt.Errorf("set group forwarding of ports: %w", errors.ErrUnsupported)
 }
+
+func neighborEvents(<-chan struct{}, func(), func(error)) error {
+	return fmt.Errorf("subscribe to changes of neighbors: %w", errors.ErrUnsupported)
+}

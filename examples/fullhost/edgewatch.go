@@ -54,24 +54,42 @@ func newEdgeKeeper(h host, path string, log *slog.Logger, answers *macrewrite.An
 // Run keeps the rules until ctx ends.
 func (k *edgeKeeper) Run(ctx context.Context) error {
 	log := k.keeper.log
-	changed := make(chan struct{}, 1)
-	tell := func() {
-		select {
-		case changed <- struct{}{}:
-		default:
+	changed, heard := make(chan struct{}, 1), make(chan struct{}, 1)
+	tell := func(ch chan<- struct{}) func() {
+		return func() {
+			select {
+			case ch <- struct{}{}:
+			default:
+			}
+		}
+	}
+	done := make(chan struct{})
+	defer close(done)
+	if len(k.keeper.host.gatewaysInside()) > 0 {
+		lost := func(err error) {
+			select {
+			case <-done: // it is how the subscription ends
+			default:
+				log.Warn("changes of neighbors are not seen any more", "error", err)
+			}
+		}
+		if err := neighborEvents(done, tell(heard), lost); err != nil {
+			return errors.Join(err, k.watcher.Close())
 		}
 	}
 	events, err := newLinkEvents()
 	if err != nil {
 		return errors.Join(err, k.watcher.Close())
 	}
-	tell() // whatever came or went before that
+	// Whatever came or went before that.
+	tell(changed)()
+	tell(heard)()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	wg.Go(func() {
-		events.run(ctx, tell, func(err error) {
+		events.run(ctx, tell(changed), func(err error) {
 			log.Info("changes of links were lost, and all links are looked at anew", "error", err)
 		})
 	})
@@ -81,18 +99,22 @@ func (k *edgeKeeper) Run(ctx context.Context) error {
 			case <-ctx.Done():
 				return
 			case <-changed:
-			}
-			begun := time.Now()
-			k.ports()
-			// Hundreds of guests that start at once make thousands of events, and
-			// a look takes longer the more ports there are: most of the time is the
-			// guests'.
-			if sleep(ctx, min(portsRest*time.Since(begun), longestRest)) != nil {
-				return
+				k.portsAndRest(ctx)
+			case <-heard:
+				k.gateways(ctx)
 			}
 		}
 	})
 	return k.watcher.Run(ctx)
+}
+
+// portsAndRest looks at the ports, and then at nothing for a while. Hundreds of
+// guests that start at once make thousands of events, and a look takes the longer
+// the more ports there are: most of the time is to be the guests'.
+func (k *edgeKeeper) portsAndRest(ctx context.Context) {
+	begun := time.Now()
+	k.ports()
+	sleep(ctx, min(portsRest*time.Since(begun), longestRest)) // who ends it looks at ctx next
 }
 
 // ports looks for the ports of bridges anew: a guest's may have come, or another
@@ -128,6 +150,22 @@ func (k *edgeKeeper) follow(h host) {
 	defer k.mu.Unlock()
 	k.keeper.host = k.keeper.host.withFound(h.domains)
 	k.want()
+}
+
+// gateways looks for the MACs of gateways inside the /64 anew.
+func (k *edgeKeeper) gateways(ctx context.Context) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	list, err := k.keeper.host.neighbors(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			k.keeper.log.Warn("a gateway's MAC may be an old one", "error", err)
+		}
+		return
+	}
+	if k.keeper.host.heard(list) {
+		k.want()
+	}
 }
 
 // want hands the wanted state over; the watcher compares.

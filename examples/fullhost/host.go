@@ -202,6 +202,7 @@ func (h host) edgeConfig(own []bridge.Addr) macrewrite.Config {
 			}
 		}
 	}
+	c.GatewayMACs = h.gatewayMACs()
 	return c
 }
 

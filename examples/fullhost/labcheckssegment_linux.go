@@ -8,6 +8,8 @@ import (
 
 	"github.com/sixhost/sixhost/internal/lab"
 	"github.com/sixhost/sixhost/internal/lab/probe"
+	"github.com/sixhost/sixhost/macrewrite"
+	"github.com/sixhost/sixhost/slaac"
 )
 
 // segmentChecks are about the other customer's host on the segment of an on-link
@@ -17,7 +19,7 @@ func (r *labRun) segmentChecks() []labCheck {
 		return nil
 	}
 	neighbour := r.lab.Node(lab.Neighbour)
-	return []labCheck{
+	return append(r.gatewayChecks(), []labCheck{
 		{"another customer on the segment fetches from guests", func(ctx context.Context) (bool, string) {
 			return r.forGuests(r.some(), "guests", func(g *lab.Guest) error {
 				at := netip.AddrPortFrom(g.IPv6(), 80)
@@ -53,5 +55,29 @@ func (r *labRun) segmentChecks() []labCheck {
 			}
 			return a.Outcome != probe.Answered && entries[absent].IsZero(), a.String()
 		}},
+	}...)
+}
+
+// gatewayChecks are about a gateway inside the /64, whose MAC the edge learns from
+// the kernel while run serves.
+func (r *labRun) gatewayChecks() []labCheck {
+	if r.options.recipe != recipeFullhost {
+		return nil
 	}
+	want := macrewrite.Neighbor{Addr: r.lab.Gateway6(), MAC: slaac.MAC(lab.ProviderMAC())}
+	return []labCheck{{"the edge knows the gateway in the /64 by its MAC", func(ctx context.Context) (bool, string) {
+		for {
+			var s macrewrite.State
+			err := r.lab.Server().Do(func() (err error) { s, err = macrewrite.Capture(ctx); return err })
+			if err != nil {
+				return false, err.Error()
+			}
+			if known := s.GatewayMACs(); len(known) == 1 && known[0] == want {
+				return true, fmt.Sprintf("%s is at %s", want.Addr, want.MAC)
+			}
+			if sleep(ctx, 50*time.Millisecond) != nil {
+				return false, fmt.Sprintf("knows %v, not that %s is at %s", s.GatewayMACs(), want.Addr, want.MAC)
+			}
+		}
+	}}}
 }

@@ -13,7 +13,10 @@
 //
 // Else an nftables chain on the uplink's egress counts, in the table netdev
 // sixhost_proof. That is partial, and [Counter.Partial] says so: nftables' egress
-// hook runs before tc's and does not see what BPF redirects.
+// hook runs before tc's and does not see what BPF redirects to the uplink. NAT64's
+// fast path does not do that, it leaves the way to the uplink to the host's
+// routing; a test sends traffic of every path and finds each frame counted, in
+// all three ways.
 //
 // A [Counter] attaches in the network namespace of the goroutine that makes it,
 // lives as long as its process, and changes nothing of what passes. It needs
