@@ -84,18 +84,20 @@ func (k *edgeKeeper) Run(ctx context.Context) error {
 			case <-ctx.Done():
 				return
 			case <-changed:
-			}
-			begun := time.Now()
-			k.ports()
-			// Hundreds of guests that start at once make thousands of events, and
-			// a look takes longer the more ports there are: most of the time is the
-			// guests'.
-			if sleep(ctx, min(portsRest*time.Since(begun), longestRest)) != nil {
-				return
+				k.portsAndRest(ctx)
 			}
 		}
 	})
 	return k.watcher.Run(ctx)
+}
+
+// portsAndRest looks at the ports, and then at nothing for a while. Hundreds of
+// guests that start at once make thousands of events, and a look takes the longer
+// the more ports there are: most of the time is to be the guests'.
+func (k *edgeKeeper) portsAndRest(ctx context.Context) {
+	begun := time.Now()
+	k.ports()
+	sleep(ctx, min(portsRest*time.Since(begun), longestRest)) // who ends it looks at ctx next
 }
 
 // ports looks for the ports of bridges anew: a guest's may have come, or another
