@@ -6,8 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sixhost/sixhost/examples/internal/libvirtguests"
 	"github.com/sixhost/sixhost/guest"
 	"github.com/sixhost/sixhost/nat64/gateway"
+	"github.com/sixhost/sixhost/slaac"
 )
 
 func TestExpose(t *testing.T) {
@@ -41,5 +43,28 @@ func TestExpose(t *testing.T) {
 		if door, _ := h.proxyConfig(nil); len(door.HTTP) != 1 || door.HTTP[0].Addr() != one {
 			t.Errorf("%s: the front door is at %v", tt.name, door.HTTP)
 		}
+	}
+}
+
+// A guest that libvirt has told of serves a name where a port of the front door
+// leads to another guest: the door is on the other port alone.
+func TestFrontDoorBesideExposed(t *testing.T) {
+	h := inventoryHost(t, guestConfig{Name: "web"})
+	h.config.Expose = []exposeConfig{{Guest: "web", Protocol: "tcp", Port: 443}}
+	if err := h.addExposed(); err != nil {
+		t.Fatal(err)
+	}
+	if _, wanted := h.proxyConfig(nil); wanted {
+		t.Error("a door for nobody")
+	}
+	h = h.withFound(libvirtguests.State{Domains: []libvirtguests.Domain{{
+		Name: "shop", NICs: []libvirtguests.NIC{{MAC: slaac.MAC{0x52, 0x54, 0, 1, 2, 3}}}, Serve: []string{"shop.example.com"},
+	}}})
+	cfg, wanted := h.proxyConfig(nil)
+	if !wanted || len(cfg.TLS) != 0 || len(cfg.HTTP) != 1 || cfg.Routes["shop.example.com"].Addr != h.guests[1].address {
+		t.Errorf("wanted %v, %+v", wanted, cfg)
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Error(err)
 	}
 }
