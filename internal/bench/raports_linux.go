@@ -335,7 +335,7 @@ func (f *fullBridge) ask(ctx context.Context) (half, all time.Duration, lost int
 // advertisement for its guest, or for all.
 func (f *fullBridge) hear(buf []byte, wait time.Duration, answered map[int]bool) error {
 	p := []unix.PollFd{{Fd: int32(f.fd), Events: unix.POLLIN}}
-	if _, err := unix.Poll(p, int(wait/time.Millisecond)); err != nil && !errors.Is(err, unix.EINTR) {
+	if _, err := unix.Poll(p, int(max(0, wait)/time.Millisecond)); err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("wait for answers: %w", err)
 	}
 	for {
