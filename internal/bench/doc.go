@@ -18,7 +18,8 @@
 //	        fullhost, the same order by ip -batch, the manuals' order, and
 //	        systemd-networkd by netplan's files
 //	ra      senders of router advertisements beside each other: package ra with and
-//	        without RFC 4861's delay, radvd, and CoreRAD where -corerad names one
+//	        without RFC 4861's delay, radvd, and CoreRAD where -corerad names one;
+//	        and the memory of a Go process that does nothing
 //	ra-ports the same on a bridge with 1,023 ports, all guests of which solicit
 //	        at once
 //	edge    what the edge's rules cost a guest's traffic to the Internet: none,

@@ -128,14 +128,17 @@ func built(ctx context.Context, dir, name, named string) (path string, err error
 		return path, nil
 	}
 	path = filepath.Join(dir, name)
-	pkg := "examples/" + name
+	pkg, env := "examples/"+name, os.Environ()
 	if name == "rafloor" {
 		pkg = "internal/bench/" + name
 	}
+	if name != "fullhost" {
+		// The C library that package net links by default is 1.5 MB in each process.
+		env = append(env, "CGO_ENABLED=0")
+	}
 	fmt.Fprintf(os.Stderr, "Building %s.\n", pkg)
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/sixhost/sixhost/"+pkg)
-	// Nothing here needs a C library, which is 1.5 MB in each process.
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = env
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("build %s: %w", pkg, err)
