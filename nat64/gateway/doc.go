@@ -89,7 +89,9 @@
 //
 // The device's packets carry the driver's header (virtio-net): checksums and
 // segments are left for later, and a packet of 64 KiB is translated as one,
-// where it lies. Fragments are translated one by one; those that can't be are
+// where it lies. Datagrams of one flow that wait one after the other, each with
+// its checksum left for later, are given back as one packet of many segments, if
+// the kernel takes such (Linux 6.2). Fragments are translated one by one; those that can't be are
 // put together first, see siit.Reassembler.
 //
 // What can't be served is a *plan.Refusal that matches one of this package's
