@@ -22,8 +22,8 @@
 //
 // # The fast path
 //
-// With [Config.Pins] a plan also attaches two BPF programs (package fastpath):
-// one where packets come in from the guests' link, one where the host routes IPv4
+// With [Config.Pins] a plan also attaches BPF programs (package fastpath): one
+// where packets come in from the guests' link, one where the host routes IPv4
 // into the device. They translate TCP, UDP and ICMP echo of guests that have a
 // mapping, super-packets as one, and leave the rest to the process that reads
 // the device, the first packet of a guest included:
@@ -33,9 +33,11 @@
 //
 // The IPv4 half of the way is the same as on the portable path: conntrack, the
 // masquerade and the host's own forward rules see these packets between the
-// device and the uplink. The IPv6 half is saved: rules about IPv6 from the guests'
-// link to the device, and routes to single guests (with an MTU, or by way of
-// another guest), are for the portable path only. The programs and their maps
+// device and the uplink. The IPv6 half is saved, also for what the process gives
+// back to these guests: rules about IPv6 between the guests' link and the device
+// are for the portable path only, and see first packets of guests, fragments, and
+// what is refused. Guests that a route of their own leads to (with an MTU, or by
+// way of another guest) take the portable path while it is there. The programs and their maps
 // are pinned, so flows of known guests go on without any process; [New] adopts
 // their mappings, and a plan changes the programs without a gap. Where a host
 // can't have BPF the same plan comes out without them, and
@@ -87,7 +89,9 @@
 //
 // The device's packets carry the driver's header (virtio-net): checksums and
 // segments are left for later, and a packet of 64 KiB is translated as one,
-// where it lies. Fragments are translated one by one; those that can't be are
+// where it lies. Datagrams of one flow that wait one after the other, each with
+// its checksum left for later, are given back as one packet of many segments, if
+// the kernel takes such (Linux 6.2). Fragments are translated one by one; those that can't be are
 // put together first, see siit.Reassembler.
 //
 // What can't be served is a *plan.Refusal that matches one of this package's

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"runtime"
 	"time"
 
@@ -53,15 +52,21 @@ func New(cfg Config) (*Gateway, error) {
 		_, g.mapper.stamped = guests.(*netlink.Bridge)
 	}
 	for i := range cfg.Queues {
-		fd, err := openTun(cfg.Device)
+		fd, segments, err := openQueue(cfg.Device)
 		if err != nil {
 			g.Close()
 			return nil, fmt.Errorf("start gateway: %w", err)
 		}
-		// Non-blocking, so the runtime's poller waits for it.
-		f := os.NewFile(uintptr(fd), fmt.Sprintf("%s queue %d", cfg.Device, i))
-		g.closers = append(g.closers, f)
-		q := newQueue(f, g.mapper)
+		dev, err := newTun(fd, fmt.Sprintf("%s queue %d", cfg.Device, i))
+		if err != nil {
+			g.Close()
+			return nil, fmt.Errorf("start gateway: %w", err)
+		}
+		g.closers = append(g.closers, dev)
+		q := newQueue(dev, g.mapper)
+		if segments {
+			q.join = newJoin()
+		}
 		q.tr.MTU6 = State{GuestMTU: l.Attrs().MTU}.mtu6() // the device's, as planned
 		g.queues = append(g.queues, q)
 	}

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"encoding/binary"
-	"io"
 	"net/netip"
 
 	"github.com/sixhost/sixhost/nat64/siit"
@@ -24,11 +23,19 @@ const (
 	lowest6 = 1280
 )
 
+// device is a queue's end of the TUN device.
+type device interface {
+	// Read waits for a packet, after it has called idle.
+	Read(p []byte, idle func()) (int, error)
+	Write(p []byte) (int, error)
+}
+
 // queue translates what one queue of the device gives it, and gives it back
 // there. Packets come and go with the driver's header, those of several
 // segments too: they are translated as one.
 type queue struct {
-	dev    io.ReadWriter
+	dev    device
+	join   *join // nil where the device takes no datagrams to be segmented
 	tr     *siit.Translator
 	m      *mapper
 	view   *view
@@ -40,7 +47,7 @@ type queue struct {
 	buf, out []byte
 }
 
-func newQueue(dev io.ReadWriter, m *mapper) *queue {
+func newQueue(dev device, m *mapper) *queue {
 	v := &view{mapper: m}
 	return &queue{
 		dev:  dev,
@@ -61,12 +68,17 @@ func newQueue(dev io.ReadWriter, m *mapper) *queue {
 
 // serve handles one packet after the other until reading fails.
 func (q *queue) serve() error {
-	for {
-		n, err := q.dev.Read(q.buf[headroom:][:vnetLen+maxPacket])
+	for read := 1; ; read++ {
+		n, err := q.dev.Read(q.buf[headroom:][:vnetLen+maxPacket], q.flush)
 		if err != nil {
 			return err
 		}
 		q.handle(n)
+		// Whoever has the device always busy with packets that lead to none
+		// doesn't hold up others.
+		if read%joinMost == 0 {
+			q.flush()
+		}
 	}
 }
 
@@ -277,9 +289,33 @@ func (q *queue) answer(n int, to netip.Addr) {
 	q.write(q.out[:vnetLen+n], vnet{})
 }
 
-// write puts the header in front of a packet, for which p has room, and gives
-// both to the device.
+// write gives a packet to the device, now or with others that follow it, in order
+// in any case. p has room for the driver's header ahead of it.
 func (q *queue) write(p []byte, h vnet) {
+	if q.join != nil {
+		if q.join.add(p[vnetLen:], h) {
+			return
+		}
+		q.flush()
+		if q.join.add(p[vnetLen:], h) {
+			return
+		}
+	}
+	q.put(p, h)
+}
+
+// flush gives the device what was held back.
+func (q *queue) flush() {
+	if q.join == nil {
+		return
+	}
+	if p, h := q.join.take(); p != nil {
+		q.put(p, h)
+	}
+}
+
+// put puts the header in front of a packet and gives both to the device.
+func (q *queue) put(p []byte, h vnet) {
 	h.put(p)
 	// The kernel drops what it has no room for, and so do we: EAGAIN can't
 	// happen here, as the device takes everything or refuses it.

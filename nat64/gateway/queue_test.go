@@ -19,7 +19,8 @@ type tape struct {
 	headers []vnet
 }
 
-func (d *tape) Read(b []byte) (int, error) {
+func (d *tape) Read(b []byte, idle func()) (int, error) {
+	idle()
 	if len(d.in) == 0 {
 		return 0, io.EOF
 	}
@@ -47,7 +48,7 @@ func udp6(src, dst string, n int) []byte {
 	return b
 }
 
-func newTestQueue(dev io.ReadWriter, c Config) *queue {
+func newTestQueue(dev device, c Config) *queue {
 	c = c.withDefaults()
 	t := newTable(c.Pool, nil)
 	t.now.Store(time.Now().Unix())
@@ -164,8 +165,8 @@ func TestQueueAllocs(t *testing.T) {
 
 type discard struct{}
 
-func (discard) Read([]byte) (int, error)    { return 0, io.EOF }
-func (discard) Write(b []byte) (int, error) { return len(b), nil }
+func (discard) Read([]byte, func()) (int, error) { return 0, io.EOF }
+func (discard) Write(b []byte) (int, error)      { return len(b), nil }
 
 func BenchmarkQueue(b *testing.B) {
 	q := newTestQueue(discard{}, Config{Prefix: nat64.WellKnown(), Guests: netip.MustParsePrefix("2001:db8:1:3::/64")})

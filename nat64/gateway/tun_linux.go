@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,32 +18,38 @@ const tunPath = "/dev/net/tun"
 // the driver's header, and checksums and segments left for later, as far as the
 // kernel can.
 func openTun(name string) (int, error) {
-	fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	fd, _, err := openQueue(name)
+	return fd, err
+}
+
+// openQueue says besides whether the device takes UDP to be segmented.
+func openQueue(name string) (fd int, segments bool, err error) {
+	fd, err = unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) {
-			return -1, fmt.Errorf("open %s: %w (is the kernel module tun there?)", tunPath, err)
+			return -1, false, fmt.Errorf("open %s: %w (is the kernel module tun there?)", tunPath, err)
 		}
-		return -1, fmt.Errorf("open %s: %w", tunPath, err)
+		return -1, false, fmt.Errorf("open %s: %w", tunPath, err)
 	}
 	req, err := unix.NewIfreq(name)
 	if err != nil {
 		unix.Close(fd)
-		return -1, fmt.Errorf("name TUN device %q: %w", name, err)
+		return -1, false, fmt.Errorf("name TUN device %q: %w", name, err)
 	}
 	req.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_MULTI_QUEUE | unix.IFF_VNET_HDR)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, req); err != nil {
 		unix.Close(fd)
-		return -1, fmt.Errorf("attach to TUN device %s: %w", name, err)
+		return -1, false, fmt.Errorf("attach to TUN device %s: %w", name, err)
 	}
 	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, vnetLen); err != nil {
 		unix.Close(fd)
-		return -1, fmt.Errorf("set the header's length on TUN device %s: %w", name, err)
+		return -1, false, fmt.Errorf("set the header's length on TUN device %s: %w", name, err)
 	}
-	if err := setOffloads(fd); err != nil {
+	if segments, err = setOffloads(fd); err != nil {
 		unix.Close(fd)
-		return -1, fmt.Errorf("set offloads of TUN device %s: %w", name, err)
+		return -1, false, fmt.Errorf("set offloads of TUN device %s: %w", name, err)
 	}
-	return fd, nil
+	return fd, segments, nil
 }
 
 // What a reader of the device can take (TUN_F_* of linux/if_tun.h).
@@ -55,10 +63,49 @@ const (
 
 // setOffloads asks for packets of several segments: UDP too where the kernel
 // knows how.
-func setOffloads(fd int) error {
+func setOffloads(fd int) (segments bool, err error) {
 	const all = takesPartial | takesTCP4 | takesTCP6 | takesECN
 	if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, all|takesSegments); err == nil {
-		return nil
+		return true, nil
 	}
-	return unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, all)
+	return false, unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, all)
+}
+
+// tun is a queue's end of the device. The runtime's poller waits for it.
+type tun struct {
+	*os.File
+	raw syscall.RawConn
+}
+
+func newTun(fd int, name string) (*tun, error) {
+	f := os.NewFile(uintptr(fd), name)
+	raw, err := f.SyscallConn()
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("read from %s: %w", name, err)
+	}
+	return &tun{f, raw}, nil
+}
+
+var _ device = (*tun)(nil)
+
+// Read implements device.
+func (t *tun) Read(p []byte, idle func()) (n int, err error) {
+	waitErr := t.raw.Read(func(fd uintptr) bool {
+		for {
+			n, err = unix.Read(int(fd), p)
+			switch err {
+			case unix.EINTR:
+				continue
+			case unix.EAGAIN:
+				idle()
+				return false
+			}
+			return true
+		}
+	})
+	if waitErr != nil {
+		return 0, waitErr
+	}
+	return n, err
 }

@@ -9,12 +9,14 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/sixhost/sixhost/internal/nstest"
 )
 
 // The committed objects are what the source gives, where the compiler is there
 // that made them: another version may choose other instructions.
 func TestObjectsMatchTheSource(t *testing.T) {
-	version, err := exec.Command("clang", "--version").Output()
+	version, err := exec.Command(nstest.Tool(t, "clang"), "--version").Output()
 	if err != nil || !bytes.Contains(version, []byte("version 14.")) {
 		t.Skipf("needs clang 14, which made the objects: %v", err)
 	}

@@ -37,8 +37,21 @@ func (s *stage) ping(t *testing.T) {
 	s.same(t, true, packet, vnet{})
 }
 
+// ways are those that this kernel has.
+func ways() []string {
+	if preferredWay() == wayTCX {
+		return []string{wayTCX, wayClsact}
+	}
+	return []string{wayClsact}
+}
+
 func TestPins(t *testing.T) {
-	s := newStage(t, "64:ff9b::/96", false)
+	for _, way := range ways() {
+		t.Run(way, func(t *testing.T) { testPins(t, newStageBy(t, way, "64:ff9b::/96", false)) })
+	}
+}
+
+func testPins(t *testing.T, s *stage) {
 	byValue := cmp.Options{cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.Comparer(func(a, b nat64.Prefix) bool { return a == b })}
 	if f := s.find(t); f == nil || !f.Attached || !cmp.Equal(f.Settings, s.settings, byValue) {
 		t.Fatalf("found %+v", f)
@@ -48,7 +61,7 @@ func TestPins(t *testing.T) {
 	// for who had opened them.
 	s.settings.Version = "another"
 	s.settings.Denied = append(s.settings.Denied, netip.MustParsePrefix("250.0.0.0/8"))
-	nstest.Do(t, s.host, func() error { return Attach(s.dir, s.settings, s.device, s.link) })
+	nstest.Do(t, s.host, s.attach)
 	if f := s.find(t); f == nil || !f.Attached || !cmp.Equal(f.Settings, s.settings, byValue) {
 		t.Fatalf("found %+v", f)
 	}
@@ -75,9 +88,7 @@ func TestPins(t *testing.T) {
 	if f := s.find(t); f == nil || f.Attached {
 		t.Errorf("without a device: %+v", f)
 	}
-	if err := Detach(s.dir); err != nil {
-		t.Fatal(err)
-	}
+	nstest.Do(t, s.host, func() error { return Detach(s.dir) })
 	if _, err := os.Lstat(s.dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("left behind: %v", err)
 	}
@@ -88,15 +99,20 @@ func TestPins(t *testing.T) {
 
 // Half of the pins is found as something to be put right.
 func TestHalfPinned(t *testing.T) {
-	s := newStage(t, "64:ff9b::/96", false)
-	for _, name := range []string{"about", "link_to4", "link_to6"} {
+	for _, way := range ways() {
+		t.Run(way, func(t *testing.T) { testHalfPinned(t, newStageBy(t, way, "64:ff9b::/96", false)) })
+	}
+}
+
+func testHalfPinned(t *testing.T, s *stage) {
+	for _, name := range []string{"about", "link_to4", "link_to6", "link_given"} {
 		if err := os.Remove(s.dir + "/" + name); err != nil {
 			t.Fatal(err)
 		}
 		if f := s.find(t); f == nil || f.Attached {
 			t.Errorf("without %s: %+v", name, f)
 		}
-		nstest.Do(t, s.host, func() error { return Attach(s.dir, s.settings, s.device, s.link) })
+		nstest.Do(t, s.host, s.attach)
 		if f := s.find(t); f == nil || !f.Attached {
 			t.Errorf("put right: %+v", f)
 		}

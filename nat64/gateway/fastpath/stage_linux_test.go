@@ -29,7 +29,7 @@ func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 // place: what they do can be seen on both sides.
 type stage struct {
 	host, guest      *netns.NS
-	dir              string
+	dir, way         string
 	settings         Settings
 	device, link     int
 	table            *Table
@@ -41,7 +41,11 @@ type stage struct {
 }
 
 func newStage(t *testing.T, prefix string, header bool) *stage {
-	s := &stage{dir: nstest.BPFFS(t) + "/nat64", header: header, guest6: addr("2001:db8:1:3::10"), pool: addr("10.64.0.5")}
+	return newStageBy(t, preferredWay(), prefix, header)
+}
+
+func newStageBy(t *testing.T, way, prefix string, header bool) *stage {
+	s := &stage{way: way, dir: nstest.BPFFS(t) + "/nat64", header: header, guest6: addr("2001:db8:1:3::10"), pool: addr("10.64.0.5")}
 	s.host, s.guest = nstest.NS(t), nstest.NS(t)
 	s.guestMAC, _ = net.ParseMAC(guestMAC)
 	s.hostMC, _ = net.ParseMAC(hostMAC)
@@ -67,7 +71,7 @@ func newStage(t *testing.T, prefix string, header bool) *stage {
 			return err
 		}
 		s.device, s.link = nat.Index, vnet.Index
-		if err := Attach(s.dir, s.settings, s.device, s.link); err != nil {
+		if err := s.attach(); err != nil {
 			return err
 		}
 		s.atHost, err = packetSocket(s.device, header)
@@ -92,6 +96,8 @@ func newStage(t *testing.T, prefix string, header bool) *stage {
 	}
 	return s
 }
+
+func (s *stage) attach() error { return attach(s.dir, s.settings, s.device, s.link, s.way) }
 
 func (s *stage) sh(t *testing.T, ns *netns.NS, lines ...string) {
 	t.Helper()
