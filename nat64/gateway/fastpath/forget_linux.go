@@ -34,7 +34,7 @@ func (t *Table) Keep(keep func(guest, pool netip.Addr) bool) error {
 	}
 	errs = append(errs, it.Err())
 	for _, g := range gone {
-		errs = append(errs, t.guests.Delete(g))
+		errs = append(errs, t.guests.Delete(g), t.uncharge(g))
 	}
 	for _, p := range free {
 		errs = append(errs, t.pools.Delete(p))

@@ -179,6 +179,9 @@ func Attach(dir string, s Settings, device, guestLink int) error {
 			return fmt.Errorf("pin map %s: %w", name, err)
 		}
 	}
+	if err := keepOrigins(dir); err != nil {
+		return err
+	}
 	// The way to the guests first, so that no answer to what the other lets out
 	// takes longer than it has to.
 	if err := place(dir, pinTo6, o.To6, device, ebpf.AttachTCXEgress); err != nil {
@@ -221,7 +224,7 @@ func place(dir, name string, p *ebpf.Program, index int, at ebpf.AttachType) err
 // Detach takes the programs away, and removes all pins and dir itself.
 func Detach(dir string) error {
 	var errs []error
-	for _, name := range []string{pinAbout, pinTo4, pinTo6, programsMapGuests, programsMapPools, programsMapCounts} {
+	for _, name := range []string{pinAbout, pinTo4, pinTo6, programsMapGuests, programsMapPools, programsMapCounts, pinOrigins} {
 		pin := filepath.Join(dir, name)
 		// A link that somebody else holds open too would stay attached.
 		if l, err := link.LoadPinnedLink(pin, nil); err == nil {
