@@ -148,10 +148,6 @@ func Attach(dir string, s Settings, device, guestLink int) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the folder of the fast path's pins: %w", err)
 	}
-	// Until all is in its place again, nothing says that it is.
-	if err := unpin(dir, pinAbout); err != nil {
-		return err
-	}
 	earlier := make(map[string]*ebpf.Map)
 	defer func() {
 		for _, m := range earlier {
@@ -168,6 +164,11 @@ func Attach(dir string, s Settings, device, guestLink int) error {
 		return err
 	}
 	defer o.Close()
+	// What is there stays as it is unless the kernel takes the new programs. From
+	// here on until all is in its place again, nothing says that it is.
+	if err := unpin(dir, pinAbout); err != nil {
+		return err
+	}
 	for name, m := range map[string]*ebpf.Map{programsMapGuests: o.Guests, programsMapPools: o.Pools, programsMapCounts: o.Counts} {
 		if earlier[name] != nil {
 			continue
