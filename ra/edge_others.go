@@ -36,3 +36,5 @@ func (*DefaultRoute) Up() (bool, error) { return false, errors.ErrUnsupported }
 
 // Wait returns an error.
 func (*DefaultRoute) Wait(context.Context) error { return errors.ErrUnsupported }
+
+func gone(error) bool { return false }

@@ -122,6 +122,10 @@ func (w *linkWatcher) index() (int, error) {
 	return l.Index, err
 }
 
+// gone reports whether an error says that there is no such interface, or was none
+// any more by the time it was to be used.
+func gone(err error) bool { return errors.Is(err, unix.ENODEV) }
+
 // read asks for the link itself.
 func (w *linkWatcher) read() (Link, uint32, error) {
 	e := netlink.NewAttributeEncoder()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mdlayher/ndp"
@@ -29,15 +31,28 @@ type Received struct {
 	Err error
 }
 
-// Listener hears the router advertisements of one interface.
+// Listener hears the router advertisements of one interface, also after that was
+// removed and made anew.
 type Listener struct {
 	iface string
 	conn  conn
+	watch indexWatcher
+	index int // that the socket is bound to, 0 for none
+	// changed: the watcher saw something.
+	changed atomic.Bool
+}
+
+// indexWatcher is a watcher that knows the interface before it is ready to be
+// advertised on.
+type indexWatcher interface {
+	watcher
+	index() (int, error)
 }
 
 // NewListener opens a listener's socket, which hears all that arrives from
 // then on, in the network namespace of the calling goroutine's thread. An
-// interface that is down is waited for, one that doesn't exist is an error.
+// interface that is down is waited for, one that doesn't exist is an error, but
+// waited for if it goes later.
 //
 // The error is a [*ConfigError], matches os.ErrPermission without CAP_NET_RAW,
 // or matches errors.ErrUnsupported on systems other than Linux. A listener that
@@ -51,25 +66,39 @@ func NewListener(iface string) (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", iface, err)
 	}
-	index, err := w.index()
-	w.close()
-	if err != nil {
+	l := &Listener{iface: iface, watch: w}
+	if l.conn, err = newConn(typeAdvertisement); err != nil {
+		w.close()
 		return nil, fmt.Errorf("listen on %s: %w", iface, err)
 	}
-	c, err := newConn(typeAdvertisement)
-	if err != nil {
+	if err := l.attach(); err != nil {
+		l.Close()
 		return nil, fmt.Errorf("listen on %s: %w", iface, err)
 	}
+	return l, nil
+}
+
+// attach binds the socket to the interface that has the name now.
+func (l *Listener) attach() error {
+	index, err := l.watch.index()
+	if err != nil {
+		l.index = 0
+		return err
+	}
+	if index == l.index {
+		return nil
+	}
+	l.index = 0
 	// A link without address binds the socket and joins no router's group.
-	if err := c.attach(Link{Index: index}); err != nil {
-		c.close()
-		return nil, fmt.Errorf("listen on %s: %w", iface, err)
+	if err := l.conn.attach(Link{Index: index}); err != nil {
+		return err
 	}
-	return &Listener{iface: iface, conn: c}, nil
+	l.index = index
+	return nil
 }
 
 // Close releases the socket of a listener that is not run.
-func (l *Listener) Close() error { return l.conn.close() }
+func (l *Listener) Close() error { return errors.Join(l.conn.close(), l.watch.close()) }
 
 // Run calls fn for every router advertisement that has arrived since
 // [NewListener], invalid ones included, until ctx ends; it returns nil then. fn
@@ -82,10 +111,24 @@ func (l *Listener) Run(ctx context.Context, fn func(Received)) error {
 // run is Run with somebody to ask, before each wait, how long it may be; the
 // zero time is for ever.
 func (l *Listener) run(ctx context.Context, until func() time.Time, fn func(Received)) error {
-	defer l.conn.close()
+	var watching sync.WaitGroup
+	ended, end := context.WithCancel(context.Background())
+	watching.Go(func() { l.follow(ended) })
+	defer func() {
+		end()
+		l.watch.close()
+		watching.Wait()
+		l.conn.close()
+	}()
 	defer context.AfterFunc(ctx, l.conn.wake)()
 	buf := make([]byte, longestMessage)
+	l.changed.Store(true) // before anybody watched
 	for ctx.Err() == nil {
+		if l.changed.Swap(false) {
+			if err := l.attach(); err != nil && !gone(err) {
+				return fmt.Errorf("listen on %s: %w", l.iface, err)
+			}
+		}
 		p, err := l.conn.receive(buf, until())
 		if errors.Is(err, errIdle) {
 			continue
@@ -96,6 +139,21 @@ func (l *Listener) run(ctx context.Context, until func() time.Time, fn func(Rece
 		fn(received(l.iface, p, buf))
 	}
 	return nil
+}
+
+// follow runs beside the loop and wakes it when the interface has changed.
+func (l *Listener) follow(ended context.Context) {
+	for {
+		err := l.watch.wait()
+		if ended.Err() != nil {
+			return
+		}
+		l.changed.Store(true)
+		l.conn.wake()
+		if err != nil {
+			pause(ended, time.Now().Add(time.Second), time.Now().Add(time.Second))
+		}
+	}
 }
 
 func received(iface string, p packet, buf []byte) Received {

@@ -43,7 +43,8 @@ type Event interface {
 }
 
 // RogueRouter advertises and is not one of the routers that may. It is told of
-// when it is first heard, and again when it has been gone.
+// when it is first heard, and again when it has been gone; in an hour no more than
+// 64 times that rogues come and go, however many addresses somebody invents.
 type RogueRouter struct {
 	Received Received
 	// MAC is that of its source link-layer address option, or zero.
@@ -114,9 +115,14 @@ func (e *InvalidAdvertisement) String() string {
 }
 
 const (
-	// mostRouters bounds what a monitor remembers, as the addresses are the
-	// senders' to choose. Beyond it who was heard longest ago is forgotten.
+	// mostRouters bounds the rogues that a monitor remembers, as the addresses are
+	// the senders' to choose. Beyond it the one that was heard longest ago is
+	// forgotten. Routers that may advertise are as few as was configured.
 	mostRouters = 64
+	// mostRogues bounds how often it is told, in the time of repeatAfter, that
+	// rogues come and go, and apart from that how often others go: whoever has
+	// their address can make them.
+	mostRogues = 64
 	// repeatAfter is when the same event about the same router is told again.
 	repeatAfter = time.Hour
 	// mostTold bounds the events that are remembered for that.
@@ -229,12 +235,44 @@ func (m *Monitor) tell(events []Event) {
 type watched struct {
 	routers []*heardRouter // in the order they were first heard
 	told    map[toldEvent]time.Time
+	rogues  allowance // of coming and going rogues
+	gone    allowance // of other routers that go
+}
+
+// allowance is how many events may still be told of before a time.
+type allowance struct {
+	left  int
+	until time.Time
+}
+
+func (a *allowance) take(now time.Time) bool {
+	if !now.Before(a.until) {
+		a.left, a.until = mostRogues, now.Add(repeatAfter)
+	}
+	if a.left == 0 {
+		return false
+	}
+	a.left--
+	return true
+}
+
+// leaves returns the event that a router has gone, if it is to be told.
+func (w *watched) leaves(h *heardRouter, now time.Time, silent bool) []Event {
+	a := &w.gone
+	if h.rogue {
+		a = &w.rogues
+	}
+	if h.rogue && !h.told || !a.take(now) {
+		return nil
+	}
+	return []Event{&RouterGone{From: h.from, Silent: silent}}
 }
 
 type heardRouter struct {
 	from    netip.Addr
 	message *ndp.RouterAdvertisement
 	rogue   bool
+	told    bool // that it is one
 	last    time.Time
 	until   time.Time // the router lifetime's end, or the zero time for no default router
 }
@@ -255,14 +293,15 @@ func (w *watched) observe(r Received, allowed []netip.Addr, own *Config) []Event
 	var h *heardRouter
 	if i < 0 {
 		h = w.add(r, !slices.Contains(allowed, r.From))
-		if h.rogue {
+		if h.rogue && w.rogues.take(r.At) {
+			h.told = true
 			events = append(events, &RogueRouter{Received: r, MAC: sourceMAC(r.Message)})
 		}
 	} else {
 		h = w.routers[i]
 		switch {
 		case !h.until.IsZero() && r.Message.RouterLifetime == 0:
-			events = append(events, &RouterGone{From: r.From})
+			events = append(events, w.leaves(h, r.At, false)...)
 		case differs(h.message, r.Message):
 			events = append(events, w.once(r.At, toldEvent{from: r.From, field: "changed", what: summary(r.Message)}, &RouterChanged{Received: r, Before: h.message})...)
 		}
@@ -278,13 +317,16 @@ func (w *watched) observe(r Received, allowed []netip.Addr, own *Config) []Event
 }
 
 func (w *watched) add(r Received, rogue bool) *heardRouter {
-	if len(w.routers) >= mostRouters {
-		oldest := 0
-		for i, h := range w.routers {
-			if h.last.Before(w.routers[oldest].last) {
+	rogues, oldest := 0, -1
+	for i, h := range w.routers {
+		if h.rogue {
+			rogues++
+			if oldest < 0 || h.last.Before(w.routers[oldest].last) {
 				oldest = i
 			}
 		}
+	}
+	if rogue && rogues >= mostRouters {
 		w.routers = slices.Delete(w.routers, oldest, oldest+1)
 	}
 	h := &heardRouter{from: r.From, rogue: rogue}
@@ -347,7 +389,7 @@ func (w *watched) expire(now time.Time) []Event {
 		if h.until.IsZero() || h.until.After(now) {
 			return false
 		}
-		events = append(events, &RouterGone{From: h.from, Silent: true})
+		events = append(events, w.leaves(h, now, true)...)
 		return true
 	})
 	return events

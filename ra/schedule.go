@@ -32,6 +32,8 @@ type scheduler struct {
 	// next is when the next multicast is due, notBefore the earliest time that
 	// the rate limit, or the wait after a failure, allows one.
 	next, notBefore time.Time
+	// limited is until when the rate limit alone allows none.
+	limited time.Time
 	// answering: next was set by a solicitation that waits for it.
 	answering bool
 	// initial counts the advertisements still to be followed by a short
@@ -64,8 +66,9 @@ func (s *scheduler) stop() {
 	s.forget()
 }
 
-// final is when the last advertisement may be sent.
-func (s *scheduler) final(now time.Time) time.Time { return later(now, s.notBefore) }
+// final is when the last advertisement may be sent. It doesn't wait as long as
+// the next try after failures may.
+func (s *scheduler) final(now time.Time) time.Time { return later(now, s.limited) }
 
 // solicited is told of a valid solicitation, with a source that can be
 // answered, or the zero Addr to answer all (RFC 4861, section 6.2.6). It
@@ -150,7 +153,8 @@ func (s *scheduler) take(now time.Time) (action, bool) {
 func (s *scheduler) sent(now time.Time) {
 	s.forget()
 	s.retry = 0
-	s.notBefore = now.Add(minDelayBetween)
+	s.limited = now.Add(minDelayBetween)
+	s.notBefore = s.limited
 	interval := s.min + s.rand(s.max-s.min)
 	if s.initial > 0 {
 		s.initial--
@@ -162,6 +166,7 @@ func (s *scheduler) sent(now time.Time) {
 // failed is told that a multicast could not be sent, or only in part.
 func (s *scheduler) failed(now time.Time) {
 	s.answering = false
+	s.limited = now.Add(minDelayBetween) // a part of it may have gone out
 	s.retry = min(max(2*s.retry, time.Second), longestRetry)
 	s.notBefore = later(s.notBefore, now.Add(s.retry))
 	s.next = s.notBefore

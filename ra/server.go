@@ -477,19 +477,14 @@ func (s *Server) reachable(a netip.Addr) bool {
 
 // finish ends advertising, for good or until the next server takes over.
 func (s *Server) finish() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.over = true
-	s.count.defaultRouter.Store(0)
-	if s.handover.Load() {
-		s.state.Told = s.told.Round(0)
-		s.save()
-		s.log.Info("ended; guests keep what they were told")
+	goodbye, at := s.conclude()
+	if !goodbye {
 		return
 	}
-	if s.attached {
-		time.Sleep(time.Until(s.sched.final(time.Now())))
-	}
+	// Nobody who asks for something meanwhile has to wait too.
+	time.Sleep(time.Until(at))
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	now := time.Now()
 	messages, err := s.cfg.FinalMessages(s.at, s.state, now)
 	s.state = s.state.Withdraw(now)
@@ -510,4 +505,23 @@ func (s *Server) finish() {
 	}
 	s.count.multicast.Add(1)
 	s.log.Info("said goodbye")
+}
+
+// conclude ends what can be asked of the server. It reports whether guests are to be
+// told so, and when they may.
+func (s *Server) conclude() (goodbye bool, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	s.count.defaultRouter.Store(0)
+	if s.handover.Load() {
+		s.state.Told = s.told.Round(0)
+		s.save()
+		s.log.Info("ended; guests keep what they were told")
+		return false, time.Time{}
+	}
+	if s.attached {
+		at = s.sched.final(time.Now())
+	}
+	return true, at
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,7 +96,12 @@ func TestExchange(t *testing.T) {
 		name     string
 		udp, tcp func([]byte) [][]byte
 		rcode    int
-		wantErr  bool
+		// wantErr: by an error and not by the end of time, after byUDP and byTCP
+		// questions.
+		wantErr      bool
+		byUDP, byTCP int32
+		// giveUp: whoever asks gives up once the question has arrived.
+		giveUp bool
 	}{
 		{name: "an answer", udp: func(b []byte) [][]byte { return once(reply(b, good)) }, tcp: nothing},
 		{name: "forgeries before it: other ID, other name, other spelling, other type, a query, rubbish", tcp: nothing,
@@ -151,24 +157,32 @@ func TestExchange(t *testing.T) {
 			udp: func(b []byte) [][]byte {
 				return once(reply(b, func(m *dnsmsg.Msg) { m.Rcode = dnsmsg.RcodeRefused; good(m) }))
 			}},
-		{name: "an empty REFUSED that repeats no question is not believed", tcp: nothing, wantErr: true,
-			udp: func(b []byte) [][]byte { return once(dnsmsg.ErrorReply(nil, b, dnsmsg.RcodeRefused)) }},
-		{name: "silence", udp: nothing, tcp: nothing, wantErr: true},
-		{name: "cut off, and nothing by TCP", tcp: nothing, wantErr: true,
+		{name: "an empty REFUSED that repeats no question is not believed", tcp: nothing,
+			udp: func(b []byte) [][]byte {
+				return [][]byte{dnsmsg.ErrorReply(nil, b, dnsmsg.RcodeRefused), reply(b, good)}
+			}},
+		{name: "silence", udp: nothing, tcp: nothing, wantErr: true, byUDP: 1, giveUp: true},
+		{name: "cut off, and nothing by TCP", tcp: nothing, wantErr: true, byUDP: 1, byTCP: 1,
 			udp: func(b []byte) [][]byte { return once(reply(b, func(m *dnsmsg.Msg) { m.Truncated = true })) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			to := wireServer(t, ns, tt.udp, tt.tcp)
-			timeout := 5 * time.Second
-			if tt.wantErr {
-				timeout = 300 * time.Millisecond
-			}
-			ctx, cancel := context.WithTimeout(context.Background(), timeout)
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 			defer cancel()
+			var byUDP, byTCP atomic.Int32
+			to := wireServer(t, ns, func(b []byte) [][]byte {
+				byUDP.Add(1)
+				if tt.giveUp {
+					cancel()
+				}
+				return tt.udp(b)
+			}, func(b []byte) [][]byte {
+				byTCP.Add(1)
+				return tt.tcp(b)
+			})
 			m, err := exchange(ctx, dialIn(ns), to, q)
 			if tt.wantErr {
-				if err == nil {
-					t.Errorf("got %v", m)
+				if err == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) || byUDP.Load() != tt.byUDP || byTCP.Load() != tt.byTCP {
+					t.Errorf("got %v, %v, after %d questions by UDP, %d by TCP", m, err, byUDP.Load(), byTCP.Load())
 				}
 				return
 			}

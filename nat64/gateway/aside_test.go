@@ -16,7 +16,9 @@ func TestAside(t *testing.T) {
 	for n := range uint64(8) {
 		tab.assign(guestN(n), 0, false)
 	}
-	host := func(n uint64, metric int) ownRoute { return ownRoute{netip.PrefixFrom(guestN(n), 128), mainTable, metric} }
+	host := func(n uint64, metric int) ownRoute {
+		return ownRoute{netip.PrefixFrom(guestN(n), 128), mainTable, metric}
+	}
 	knows := func(n uint64) bool { _, ok := s.have[guestN(n)]; return ok }
 	g.noteRoute(host(3, 1024), true)
 	g.noteRoute(host(3, 10), true)

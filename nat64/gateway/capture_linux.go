@@ -56,6 +56,11 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 		}
 		s.Sysctls[key] = v
 	}
+	all, err := sysctl.Read(forwarding4("all"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return State{}, fmt.Errorf("capture gateway: %w", err)
+	}
+	s.Forwards = all == "1"
 	if s.Table, err = nft.Read(ctx, nft.INet, TableName); err != nil {
 		return State{}, fmt.Errorf("capture gateway rules: %w", err)
 	}

@@ -99,7 +99,7 @@ func TestPlanText(t *testing.T) {
 		return b.String()
 	}
 	if got, want := text(nothing, want), `apply:
-   1. gateway     put the gateway's rules in place (nftables table inet sixhost_nat64, 22 rules, in one transaction)
+   1. gateway     put the gateway's rules in place (nftables table inet sixhost_nat64, 24 rules, in one transaction)
    2. gateway     put the gateway's rules in place (nftables table bridge sixhost_nat64, 1 rule, in one transaction)
    3. gateway     make the persistent TUN device nat64
    4. gateway     set sysctl net/ipv4/conf/nat64/forwarding = 1

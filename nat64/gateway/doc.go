@@ -56,7 +56,10 @@
 // translator and again by nftables: see [Config.Denied]. So are the host's own
 // IPv4 addresses, and both inside ICMP errors too. Nothing from outside reaches a guest but answers and
 // what is exposed, and no
-// packet with a pool address leaves the host.
+// packet with a pool address leaves the host. Forwarding of IPv4, which the kernel
+// knows by the link a packet arrives by, is for NAT64 only: a host that was no
+// router is none for others on the uplink, but for what the owner's rules lead
+// on (destination NAT) and for [Config.Routed].
 //
 // # Mappings
 //

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sixhost/sixhost/nat64/gateway/fastpath"
 )
@@ -90,6 +91,12 @@ func (f *follower) unmapped(m Mapping) {
 	}
 }
 
+func (f *follower) charged(m Mapping, to origin) {
+	if err := f.programs.Charge(m.Guest, uint32(to)); err != nil {
+		f.log.Debug("a restart will not know whose a mapping is", "error", err)
+	}
+}
+
 func (f *follower) lastUsed(m Mapping) int64 {
 	if t := f.programs.LastUsed(m.Guest, m.Pool); !t.IsZero() {
 		return t.Unix()
@@ -146,7 +153,12 @@ func (g *Gateway) follow(programs *fastpath.Table) error {
 	}
 	for guest, pool := range known {
 		m := Mapping{guest, pool}
-		if !g.config.Guests.Contains(guest) || !g.table.adopt(m, f.lastUsed(m)) || f.aside.contains(guest) {
+		last := f.lastUsed(m)
+		if last == 0 {
+			// Only the process before may have used it, which nobody remembers.
+			last = time.Now().Unix()
+		}
+		if !g.config.Guests.Contains(guest) || !g.table.adopt(m, last, origin(programs.Charged(guest))) || f.aside.contains(guest) {
 			f.unmapped(m)
 		}
 	}
@@ -227,7 +239,7 @@ func (g *Gateway) refollow() {
 		// Whatever else they know is of a time when they were not followed.
 		err = there.Keep(func(guest, pool netip.Addr) bool {
 			a, ok := g.Mapped(guest)
-			return ok && a == pool
+			return ok && a == pool && !g.fast.aside.contains(guest)
 		})
 	}
 	if err != nil {
@@ -291,8 +303,9 @@ func (g *Gateway) retire(next *follower) {
 	}
 }
 
-// adopt takes a mapping as it is. It refuses one whose place is not free.
-func (t *table) adopt(m Mapping, last int64) bool {
+// adopt takes a mapping as it is, on somebody's account. It refuses one whose
+// place is not free.
+func (t *table) adopt(m Mapping, last int64, from origin) bool {
 	if !t.pool.Contains(m.Pool) {
 		return false
 	}
@@ -302,6 +315,8 @@ func (t *table) adopt(m Mapping, last int64) bool {
 	if slot >= t.slots || t.owners[slot] != nil || t.guests[m.Guest] != nil {
 		return false
 	}
-	t.put(m.Guest, slot).last.Store(last)
+	put := t.put(m.Guest, slot)
+	put.last.Store(last)
+	t.charge(put, from)
 	return true
 }

@@ -12,7 +12,7 @@ type Mapping struct {
 // second is another translator on the same device, with a copy of the mappings
 // that it can't change: the table here decides. Its methods are called with the
 // table locked, so they must be quick and must not call back into the table;
-// mapped and unmapped by one goroutine at a time, the others by several.
+// mapped, unmapped and charged by one goroutine at a time, the others by several.
 type second interface {
 	// mapped is told of a mapping before its first packet is translated, once
 	// for each that is there when the second translator is attached.
@@ -20,6 +20,9 @@ type second interface {
 	// unmapped is told before a pool address changes hands. When it returns, no
 	// packet is translated by that mapping any more.
 	unmapped(Mapping)
+	// charged is told whom a mapping is charged to, once that is known, so that
+	// the next process knows.
+	charged(Mapping, origin)
 	// lastUsed returns the second of the Unix time at which the copy was last
 	// used, 0 for never. It is asked for what looks idle to the table, as
 	// packets on the other path don't come by here.
@@ -39,6 +42,9 @@ func (t *table) attach(s second) {
 	}
 	for _, m := range t.guests {
 		s.mapped(m.Mapping)
+		if m.origin != 0 {
+			s.charged(m.Mapping, m.origin)
+		}
 	}
 }
 

@@ -2,7 +2,11 @@ package gateway
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/netip"
+	"slices"
+	"syscall"
+	"time"
 
 	"github.com/sixhost/sixhost/nat64/siit"
 )
@@ -66,13 +70,23 @@ func newQueue(dev device, m *mapper) *queue {
 	}
 }
 
-// serve handles one packet after the other until reading fails.
+// serve handles one packet after the other until reading fails for good.
 func (q *queue) serve() error {
-	for read := 1; ; read++ {
+	for read, failures := 1, 0; ; read++ {
 		n, err := q.dev.Read(q.buf[headroom:][:vnetLen+maxPacket], q.flush)
 		if err != nil {
-			return err
+			if !ofOnePacket(err) {
+				return err
+			}
+			q.counts.unknown.Add(1)
+			// Whoever makes such packets must not be able to end the service, and
+			// an error that stays must not keep a processor busy.
+			if failures++; failures > 1000 {
+				time.Sleep(time.Millisecond)
+			}
+			continue
 		}
+		failures = 0
 		q.handle(n)
 		// Whoever has the device always busy with packets that lead to none
 		// doesn't hold up others.
@@ -80,6 +94,14 @@ func (q *queue) serve() error {
 			q.flush()
 		}
 	}
+}
+
+// ofOnePacket reports whether reading can go on after an error: the device could
+// not hand one packet out, as its kind of segments can't be expressed in the
+// driver's header or for want of memory, and has dropped it.
+func ofOnePacket(err error) bool {
+	return slices.ContainsFunc([]error{syscall.EINVAL, syscall.EFAULT, syscall.EINTR, syscall.EMSGSIZE, syscall.ENOBUFS, syscall.ENOMEM},
+		func(e error) bool { return errors.Is(err, e) })
 }
 
 // handle translates the packet of n octets, the driver's header included, that

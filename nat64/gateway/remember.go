@@ -70,7 +70,9 @@ func (t *table) restore(all []Mapping, fits func(Mapping) bool) {
 		if slot >= t.slots || t.owners[slot] != nil || t.guests[m.Guest] != nil {
 			continue
 		}
-		t.put(m.Guest, slot).kept = true
+		put := t.put(m.Guest, slot)
+		put.kept = true
+		t.charge(put, 0)
 	}
 }
 

@@ -70,9 +70,17 @@ func (t *table) share(o origin) *share {
 	return s
 }
 
+// charge puts a mapping on an origin's account. What nobody is known for, of
+// guests that were there before a restart and have said nothing since, is on one
+// account too, of which the full pool takes back as of any other; what stays for
+// good is on none then.
 func (t *table) charge(m *mapping, to origin) {
+	t.uncharge(m)
 	m.origin = to
-	if to != 0 {
+	if to != 0 && t.second != nil {
+		t.second.charged(m.Mapping, to)
+	}
+	if to != 0 || !m.pinned {
 		t.share(to).own[m] = struct{}{}
 	}
 }

@@ -102,10 +102,11 @@ type spy struct {
 	after int64
 }
 
-func (s *spy) mapped(m Mapping)       { s.have[m.Guest] = m.Pool }
-func (s *spy) unmapped(m Mapping)     { delete(s.have, m.Guest) }
-func (s *spy) lastUsed(Mapping) int64 { return s.after }
-func (s *spy) addTo(st *Stats)        { st.Path = PathFast }
+func (s *spy) mapped(m Mapping)        { s.have[m.Guest] = m.Pool }
+func (s *spy) unmapped(m Mapping)      { delete(s.have, m.Guest) }
+func (s *spy) charged(Mapping, origin) {}
+func (s *spy) lastUsed(Mapping) int64  { return s.after }
+func (s *spy) addTo(st *Stats)         { st.Path = PathFast }
 
 // A second translator has what the table has, and what it uses is not idle.
 func TestSecondFollows(t *testing.T) {

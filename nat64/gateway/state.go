@@ -48,6 +48,8 @@ type State struct {
 	// GuestMTU is the MTU of the guests' link, 0 where there is none; only
 	// captured.
 	GuestMTU int `json:"guest_mtu,omitempty"`
+	// Forwards says that the host forwards IPv4 between all links; only captured.
+	Forwards bool `json:"forwards,omitempty"`
 	// InUse are routes and addresses of others that overlap Pool or Prefix;
 	// only captured.
 	InUse []InUse `json:"in_use,omitempty"`
@@ -132,7 +134,7 @@ func (c Config) State(there State) (State, error) {
 		return State{}, &plan.Refusal{Subject: subject, Err: ErrOverlap,
 			Reason: fmt.Sprintf("%s is already reached%s here, which %s overlaps; choose another %s", u.Prefix, by, mine, field)}
 	}
-	table, stamp := c.rules(), c.stamp()
+	table, stamp := c.fenced(c.rules(), there), c.stamp()
 	for _, t := range []*nft.Table{table, stamp} {
 		if err := t.Check(); err != nil {
 			return State{}, fmt.Errorf("make gateway rules: %w", err)

@@ -22,8 +22,8 @@ type Stats struct {
 	// Answered are ICMP errors sent about packets that were not translated,
 	// Withheld those that the rate limit held back.
 	Answered, Withheld uint64
-	// Unknown are packets of neither IP version, and those the kernel would not
-	// take back.
+	// Unknown are packets of neither IP version and those the device could not
+	// hand out, Failed those the kernel would not take back.
 	Unknown, Failed uint64
 	// Fragments that had to be put together and could not: overlapping ones, for
 	// example.

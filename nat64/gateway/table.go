@@ -133,10 +133,10 @@ func (t *table) assign(guest netip.Addr, from origin, pin bool) (pool netip.Addr
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if m := t.guests[guest]; m != nil {
+		m.pinned = m.pinned || pin
 		if m.origin == 0 {
 			t.charge(m, from)
 		}
-		m.pinned = m.pinned || pin
 		t.touch(m)
 		return m.Pool, true
 	}

@@ -45,6 +45,12 @@ func (*Table) Put(_, _ netip.Addr) error { return unsupported() }
 // Delete needs Linux.
 func (*Table) Delete(_, _ netip.Addr) error { return unsupported() }
 
+// Charge needs Linux.
+func (*Table) Charge(netip.Addr, uint32) error { return unsupported() }
+
+// Charged needs Linux.
+func (*Table) Charged(netip.Addr) uint32 { return 0 }
+
 // LastUsed needs Linux.
 func (*Table) LastUsed(_, _ netip.Addr) time.Time { return time.Time{} }
 

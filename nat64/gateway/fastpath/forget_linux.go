@@ -34,7 +34,7 @@ func (t *Table) Keep(keep func(guest, pool netip.Addr) bool) error {
 	}
 	errs = append(errs, it.Err())
 	for _, g := range gone {
-		errs = append(errs, t.guests.Delete(g))
+		errs = append(errs, t.guests.Delete(g), t.uncharge(g))
 	}
 	for _, p := range free {
 		errs = append(errs, t.pools.Delete(p))
@@ -54,6 +54,10 @@ func (t *Table) Keep(keep func(guest, pool netip.Addr) bool) error {
 // prefix that is not wanted any more, or that lead to a link which has been made
 // anew. Those of other links, and of other network namespaces, go on.
 func Disarm(dir string, device, guestLink int) error {
+	// Filters have no links that say where they are; the folder does.
+	if was, err := readAbout(dir); err == nil && was.Way == wayClsact && (was.Namespace != namespace() || was.Device != device) {
+		return nil
+	}
 	to4, to6 := filepath.Join(dir, pinTo4), filepath.Join(dir, pinTo6)
 	if foreign(to4, ebpf.AttachTCXIngress) || foreign(to6, ebpf.AttachTCXEgress) {
 		return nil

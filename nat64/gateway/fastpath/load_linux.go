@@ -33,6 +33,8 @@ func load(s Settings, device, guestLink int, way string, earlier map[string]*ebp
 			return nil, fmt.Errorf("set %s of the programs: %w", name, err)
 		}
 	}
+	// The list is known and stays; the trie takes memory for what is in it.
+	spec.Maps[programsMapDenied].MaxEntries = uint32(max(1, len(s.Denied)))
 	var objects programsObjects
 	// A map of another shape than these programs know is not theirs to use.
 	for name, m := range earlier {

@@ -152,10 +152,6 @@ func attach(dir string, s Settings, device, guestLink int, way string) error {
 			}
 		}
 	}
-	// Until all is in its place again, nothing says that it is.
-	if err := unpin(dir, pinAbout); err != nil {
-		return err
-	}
 	earlier := make(map[string]*ebpf.Map)
 	defer func() {
 		for _, m := range earlier {
@@ -172,6 +168,11 @@ func attach(dir string, s Settings, device, guestLink int, way string) error {
 		return err
 	}
 	defer o.Close()
+	// What is there stays as it is unless the kernel takes the new programs. From
+	// here on until all is in its place again, nothing says that it is.
+	if err := unpin(dir, pinAbout); err != nil {
+		return err
+	}
 	for name, m := range map[string]*ebpf.Map{programsMapGuests: o.Guests, programsMapPools: o.Pools, programsMapCounts: o.Counts} {
 		if earlier[name] != nil {
 			continue
@@ -182,6 +183,9 @@ func attach(dir string, s Settings, device, guestLink int, way string) error {
 		if err := m.Pin(filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("pin map %s: %w", name, err)
 		}
+	}
+	if err := keepOrigins(dir); err != nil {
+		return err
 	}
 	for _, h := range hooks(device, guestLink, o) {
 		if err := h.place(dir, way); err != nil {
@@ -207,7 +211,7 @@ func Detach(dir string) error {
 	for _, h := range slices.Backward(hooks(was.Device, was.GuestLink, nil)) {
 		errs = append(errs, h.remove(dir))
 	}
-	for _, name := range []string{pinAbout, programsMapGuests, programsMapPools, programsMapCounts} {
+	for _, name := range []string{pinAbout, programsMapGuests, programsMapPools, programsMapCounts, pinOrigins} {
 		errs = append(errs, unpin(dir, name))
 	}
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {

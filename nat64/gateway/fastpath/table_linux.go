@@ -17,11 +17,12 @@ import (
 // methods may be called from several goroutines.
 type Table struct {
 	guests, pools, counts *ebpf.Map
+	origins               *ebpf.Map // nil without one
 }
 
 // Open opens the maps that Attach pinned.
 func Open(dir string) (*Table, error) {
-	t := &Table{}
+	t := &Table{origins: openOrigins(dir)}
 	for name, m := range map[string]**ebpf.Map{programsMapGuests: &t.guests, programsMapPools: &t.pools, programsMapCounts: &t.counts} {
 		var err error
 		if *m, err = ebpf.LoadPinnedMap(filepath.Join(dir, name), nil); err != nil {
@@ -50,7 +51,7 @@ func (t *Table) Same(other *Table) bool {
 
 // Close lets go of the maps.
 func (t *Table) Close() error {
-	return errors.Join(t.guests.Close(), t.pools.Close(), t.counts.Close())
+	return errors.Join(t.guests.Close(), t.pools.Close(), t.counts.Close(), t.origins.Close())
 }
 
 // The maps' values, as bpf/fastpath.c has them: an address, and the time of last
@@ -86,7 +87,7 @@ func (t *Table) Put(guest, pool netip.Addr) error {
 
 // Delete makes the programs forget a mapping.
 func (t *Table) Delete(guest, pool netip.Addr) error {
-	for _, err := range []error{t.guests.Delete(guest.As16()), t.pools.Delete(pool.As4())} {
+	for _, err := range []error{t.guests.Delete(guest.As16()), t.pools.Delete(pool.As4()), t.uncharge(guest.As16())} {
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("forget the mapping of %s to %s: %w", guest, pool, err)
 		}
