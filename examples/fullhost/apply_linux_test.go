@@ -89,7 +89,7 @@ func (a *applying) until(t *testing.T, prefix string) {
 // nothing that a snapshot shows.
 func (a *applying) watchdogDone(t *testing.T) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		left, err := filepath.Glob(filepath.Join(filepath.Dir(a.file), "state", "*", "c*"))
 		if err != nil {

@@ -140,7 +140,7 @@ func (s *runningServer) ended(t *testing.T) int {
 	t.Helper()
 	select {
 	case <-s.done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("run does not end")
 	}
 	return s.cmd.ProcessState.ExitCode()

@@ -89,7 +89,7 @@ func endingOf(name string) ending {
 // gone waits until a process runs no more; who buries it does not matter.
 func gone(t *testing.T, pid int) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if _, state, ok := strings.Cut(string(b), ") "); err != nil || ok && (state[0] == 'Z' || state[0] == 'X') {
 			return

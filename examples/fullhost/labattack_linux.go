@@ -130,7 +130,7 @@ func newAttackRun(r *labRun) (*attackRun, error) {
 // all runs the attacks of both sides, and sums up what the provider's port and
 // the other guests have seen.
 func (a *attackRun) all(ctx context.Context) ([]attackRow, *table, error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	var background sync.WaitGroup
 	defer background.Wait()

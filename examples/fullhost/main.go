@@ -44,7 +44,8 @@
 // Every command but lab, edge and ra-import reads -f host.yaml, by default /etc/sixhost/host.yaml
 // where it exists; every key in it is optional. The exit status is 0 when all
 // is as asked, 1 when something failed, 2 when the input or the machine is not
-// fit for it and nothing was changed, 130 or 143 after SIGINT or SIGTERM.
+// fit for it and nothing was changed, 130, 143 or 140 after SIGINT, SIGTERM or
+// SIGUSR2.
 package main
 
 import (
