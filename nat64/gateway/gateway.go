@@ -223,9 +223,7 @@ func (g *Gateway) Stats() Stats {
 	g.fast.mu.Lock()
 	s.addFast(g.fast.past.Fast)
 	g.fast.mu.Unlock()
-	if f := g.table.attached(); f != nil {
-		f.addTo(&s)
-	}
+	g.table.addSecond(&s)
 	for _, q := range g.queues {
 		q.counts.addTo(&s)
 	}

@@ -48,6 +48,15 @@ func (t *table) attach(s second) {
 	}
 }
 
+// addSecond adds the second translator's counts. It is not let go of meanwhile.
+func (t *table) addSecond(s *Stats) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.second != nil {
+		t.second.addTo(s)
+	}
+}
+
 func (t *table) attached() second {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
