@@ -28,7 +28,7 @@ type Unlisted string
 
 const (
 	// UnlistedStrict takes them for guests' and applies all rules that need no
-	// list: IPv6 alone, nobody else's MAC or address, few addresses.
+	// list: IPv6 alone, no MAC or address of the list, the host or a gateway, few addresses.
 	UnlistedStrict Unlisted = "strict"
 	// UnlistedDrop drops whatever comes from there.
 	UnlistedDrop Unlisted = "drop"
@@ -51,7 +51,7 @@ type Guest struct {
 	// ExtraIPv4 are IPv4 addresses that the guest may use. A guest with none
 	// speaks no IPv4 and no ARP.
 	ExtraIPv4 []netip.Addr `json:"extra_ipv4,omitempty"`
-	// Open lets the guest take addresses of the /64 that nobody else has, such as
+	// Open lets the guest take addresses of the /64 that are nobody's by the list, such as
 	// privacy addresses (RFC 8981), a few new ones at a time.
 	Open bool `json:"open,omitempty"`
 }

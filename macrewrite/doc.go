@@ -33,7 +33,7 @@
 //
 // From a guest: any MAC but its own, in the frame as in neighbour discovery; any
 // IPv6 source but its own (that of its MAC, link-local, a list; for an open guest
-// a few new ones at a time that nobody else has); router advertisements,
+// a few new ones at a time that are nobody's by the list); router advertisements,
 // redirects, answers of DHCP servers; neighbour discovery in fragments or behind
 // extension headers; ICMPv6 that is not for guests; IPv4 and ARP, but for extra
 // addresses of the guest; every other ethertype, and tags. Each port has limits

@@ -26,7 +26,7 @@ func (a app) zone(ctx context.Context, args []string) error {
 		fs.StringVar(&domain, "domain", "", "the `domain` of host and guests; default the file's dns.domain")
 		fs.StringVar(&name, "name", hostName, "the host's own `name` in the domain")
 		fs.BoolVar(&list, "list", false, "print plain columns in place of zone files")
-		fs.Func("update", "bring the records to the name `server` at an address (and port) by dynamic update (RFC 2136), in place of printing them", func(s string) error {
+		fs.Func("update", "bring the records to the name `server` at an address (and port) by dynamic update (RFC 2136), in place of printing them; records of guests that are gone stay there", func(s string) error {
 			var u upstream
 			err := u.UnmarshalText([]byte(s))
 			up.server = u.AddrPort
