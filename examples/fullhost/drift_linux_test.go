@@ -265,7 +265,8 @@ func TestFight(t *testing.T) {
 	for i, a := range addresses {
 		share := float64(there[i]) / float64(looks)
 		t.Logf("%s was there %.1f %% of %.1f s (%d looks)", a, 100*share, took.Seconds(), looks)
-		if share < 0.5 {
+		// On a busy machine putting back takes as long as the pause of who deletes.
+		if share < 0.2 {
 			t.Errorf("%s was there %.1f %% of the time", a, 100*share)
 		}
 	}
