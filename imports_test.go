@@ -86,26 +86,26 @@ func TestImportsGoDownwards(t *testing.T) {
 		"slaac":                  {},
 		"plan":                   {},
 		"plan/rollback":          {"plan"},
-		"bridge":                 {"plan", "slaac", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
-		"bridge/handover":        {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
+		"bridge":                 {"plan", "slaac", "internal/ifaddr", "internal/netns", "internal/nldump", "internal/nft", "internal/sysctl"},
+		"bridge/handover":        {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nldump", "internal/nft", "internal/sysctl"},
 		"macrewrite":             {"plan", "slaac", "internal/nft", "internal/netns"},
 		"ra":                     {"slaac", "internal/netns"},
 		"nat64":                  {},
 		"nat64/siit":             {"nat64"},
-		"nat64/gateway":          {"plan", "slaac", "nat64", "nat64/siit", "nat64/gateway/fastpath", "internal/nft", "internal/netns", "internal/sysctl"},
-		"nat64/gateway/fastpath": {"nat64"},
+		"nat64/gateway":          {"plan", "slaac", "nat64", "nat64/siit", "nat64/gateway/fastpath", "internal/nft", "internal/netns", "internal/nldump", "internal/sysctl"},
+		"nat64/gateway/fastpath": {"nat64", "internal/nldump"},
 		"nat64/dns64":            {"plan", "nat64", "internal/dnsmsg", "internal/limit", "internal/netns"},
 		"proxy":                  {"plan", "internal/limit", "internal/netns"},
 		"guest":                  {"slaac"},
-		"persist":                {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nft", "internal/sysctl"},
+		"persist":                {"plan", "slaac", "bridge", "internal/ifaddr", "internal/netns", "internal/nldump", "internal/nft", "internal/sysctl"},
 		"ra/raprom":              {"ra", "slaac", "internal/netns"},
-		"macrewrite/proof":       {"slaac", "plan", "internal/netns", "internal/nft"},
+		"macrewrite/proof":       {"slaac", "plan", "internal/netns", "internal/nldump", "internal/nft"},
 		"guest/seed":             {"guest", "slaac"},
 		"guest/hostroute":        {"plan"},
 
 		"plan/rollback/health": {},
 
-		"nat64/gateway/gatewayprom": {"plan", "slaac", "nat64", "nat64/siit", "nat64/gateway/fastpath", "nat64/gateway", "internal/nft", "internal/netns", "internal/sysctl"},
+		"nat64/gateway/gatewayprom": {"plan", "slaac", "nat64", "nat64/siit", "nat64/gateway/fastpath", "nat64/gateway", "internal/nft", "internal/netns", "internal/nldump", "internal/sysctl"},
 	}
 	for pkg, may := range allowed {
 		t.Run(pkg, func(t *testing.T) {

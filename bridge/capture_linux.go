@@ -17,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/sixhost/sixhost/internal/nldump"
 	"github.com/sixhost/sixhost/internal/sysctl"
 	"github.com/sixhost/sixhost/slaac"
 )
@@ -78,16 +79,6 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 	return s, nil
 }
 
-// retry repeats a dump that the kernel says changed under it.
-func retry[T any](dump func() (T, error)) (v T, err error) {
-	for range 10 {
-		if v, err = dump(); !errors.Is(err, netlink.ErrDumpInterrupted) && !errors.Is(err, unix.EINTR) {
-			return v, err
-		}
-	}
-	return v, err
-}
-
 // captureForwarding reads whether IPv6 is forwarded. Where it is not in
 // general, it may be for single links, which switching it on and off again for
 // all would forget.
@@ -144,7 +135,7 @@ func (s *State) captureUpper(index int, names map[int]linkName) {
 }
 
 func linkNames(h *netlink.Handle) (map[int]linkName, error) {
-	links, err := retry(h.LinkList)
+	links, err := nldump.Retry(h.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/sixhost/sixhost/internal/nldump"
 )
 
 // Attributes and flags of linux/fib_rules.h that the netlink library has no
@@ -28,7 +30,7 @@ const (
 // The netlink library's own lists leave out attributes it does not know, and
 // what is not seen would be lost in a move.
 func dump(request, answer uint16, header nl.NetlinkRequestData) ([][]byte, error) {
-	return retry(func() ([][]byte, error) {
+	return nldump.Retry(func() ([][]byte, error) {
 		req := nl.NewNetlinkRequest(int(request), unix.NLM_F_DUMP)
 		req.AddData(header)
 		return req.Execute(unix.NETLINK_ROUTE, answer)

@@ -11,6 +11,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/sixhost/sixhost/internal/nldump"
 	"github.com/sixhost/sixhost/plan"
 )
 
@@ -47,7 +48,7 @@ func portOf(name string) (string, error) {
 	if link.Type() != "bridge" {
 		return name, nil
 	}
-	links, err := retry(h.LinkList)
+	links, err := nldump.Retry(h.LinkList)
 	if err != nil {
 		return "", fmt.Errorf("list links: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sixhost/sixhost/internal/netns"
+	"github.com/sixhost/sixhost/internal/nldump"
 	"github.com/sixhost/sixhost/plan"
 )
 
@@ -208,7 +209,7 @@ func (w *Watcher) difference(ctx context.Context) ([]Deviation, error) {
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
 	defer h.Close()
-	links, err := retry(h.LinkList)
+	links, err := nldump.Retry(h.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
@@ -263,7 +264,7 @@ func (w *Watcher) difference(ctx context.Context) ([]Deviation, error) {
 // route is gone by which it knows the address for its own. Not even somebody with
 // the same address makes the host give up its own.
 func unusableAddrs(h *netlink.Handle, bridge netlink.Link, wanted State) ([]Deviation, error) {
-	addrs, err := retry(func() ([]netlink.Addr, error) { return h.AddrList(bridge, netlink.FAMILY_ALL) })
+	addrs, err := nldump.Retry(func() ([]netlink.Addr, error) { return h.AddrList(bridge, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("list addresses of %s: %w", wanted.Bridge, err)
 	}
@@ -312,7 +313,7 @@ func unusableAddrs(h *netlink.Handle, bridge netlink.Link, wanted State) ([]Devi
 func localAddrs(h *netlink.Handle) (map[netip.Addr]bool, error) {
 	local := make(map[netip.Addr]bool)
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		routes, err := retry(func() ([]netlink.Route, error) {
+		routes, err := nldump.Retry(func() ([]netlink.Route, error) {
 			return h.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL}, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE)
 		})
 		if err != nil {

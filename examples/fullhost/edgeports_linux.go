@@ -9,18 +9,13 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/sixhost/sixhost/internal/nldump"
 )
 
 // readPorts lists the ports of all bridges.
 func readPorts() ([]bridgePort, error) {
-	var links []netlink.Link
-	var err error
-	for range 5 {
-		// A dump that something changed under is no picture.
-		if links, err = netlink.LinkList(); !errors.Is(err, netlink.ErrDumpInterrupted) && !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
+	links, err := nldump.Retry(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list the ports of bridges: %w", err)
 	}

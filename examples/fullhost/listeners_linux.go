@@ -16,6 +16,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/sixhost/sixhost/internal/nldump"
 )
 
 // From linux/tcp_states.h; an unconnected UDP socket is closed by that count.
@@ -68,16 +70,14 @@ func diagnose(ctx context.Context, family, protocol uint8, states uint32) (msgs 
 	body := make([]byte, diagRequestLen)
 	body[0], body[1] = family, protocol
 	binary.NativeEndian.PutUint32(body[4:], states)
-	for range 10 {
-		req := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
-		req.AddRawData(body)
-		if msgs, err = req.Execute(unix.NETLINK_INET_DIAG, 0); !errors.Is(err, nl.ErrDumpInterrupted) {
-			break
-		}
+	msgs, err = nldump.Retry(func() ([][]byte, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-	}
+		req := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
+		req.AddRawData(body)
+		return req.Execute(unix.NETLINK_INET_DIAG, 0)
+	})
 	if errors.Is(err, unix.ENOENT) {
 		return nil, nil // no such sockets in this kernel
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sixhost/sixhost/internal/netns"
 	"github.com/sixhost/sixhost/internal/nft"
+	"github.com/sixhost/sixhost/internal/nldump"
 )
 
 // Counter counts until it is closed.
@@ -144,7 +145,7 @@ func isClsact(index int) error {
 	if err != nil {
 		return fmt.Errorf("find link %d: %w", index, err)
 	}
-	list, err := netlink.QdiscList(l)
+	list, err := nldump.Retry(func() ([]netlink.Qdisc, error) { return netlink.QdiscList(l) })
 	if err != nil {
 		return fmt.Errorf("list queueing disciplines of %s: %w", l.Attrs().Name, err)
 	}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/sixhost/sixhost/internal/nldump"
 )
 
 // routes hears of routes in the namespace of New.
@@ -28,7 +30,7 @@ func (k *kernel) hearRoutes(guests netip.Prefix, each func(ownRoute, bool)) erro
 		return fmt.Errorf("listen for changes of routes: %w", err)
 	}
 	k.routes = r
-	all, err := retry(func() ([]netlink.Route, error) {
+	all, err := nldump.Retry(func() ([]netlink.Route, error) {
 		return k.h.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 	})
 	if err != nil {

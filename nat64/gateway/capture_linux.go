@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sixhost/sixhost/internal/nft"
+	"github.com/sixhost/sixhost/internal/nldump"
 	"github.com/sixhost/sixhost/internal/sysctl"
 )
 
@@ -26,7 +27,7 @@ func Capture(ctx context.Context, scope Scope) (State, error) {
 	}
 	defer h.Close()
 	s := State{Scope: scope, Sysctls: make(map[string]string)}
-	links, err := retry(h.LinkList)
+	links, err := nldump.Retry(h.LinkList)
 	if err != nil {
 		return State{}, fmt.Errorf("capture gateway: list links: %w", err)
 	}
@@ -97,7 +98,7 @@ func linkOf(l netlink.Link) *Link {
 // addresses included, into ours and those in our way.
 func (s *State) captureRoutes(h *netlink.Handle, names map[int]string, device int) error {
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		routes, err := retry(func() ([]netlink.Route, error) {
+		routes, err := nldump.Retry(func() ([]netlink.Route, error) {
 			return h.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 		})
 		if err != nil {
@@ -136,14 +137,4 @@ func prefixOf(n *net.IPNet) (netip.Prefix, bool) {
 		a = a.Unmap()
 	}
 	return netip.PrefixFrom(a, bits), true
-}
-
-// retry repeats a dump that the kernel says changed under it.
-func retry[T any](dump func() (T, error)) (v T, err error) {
-	for range 10 {
-		if v, err = dump(); !errors.Is(err, netlink.ErrDumpInterrupted) && !errors.Is(err, unix.EINTR) {
-			return v, err
-		}
-	}
-	return v, err
 }

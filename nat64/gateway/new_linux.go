@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sixhost/sixhost/internal/netns"
+	"github.com/sixhost/sixhost/internal/nldump"
 )
 
 // New attaches to the device that a plan made, in the calling goroutine's
@@ -123,7 +124,7 @@ func (k *kernel) neighbours() ([]netip.Addr, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find link %s: %w", k.link, err)
 	}
-	all, err := retry(func() ([]netlink.Neigh, error) { return k.h.NeighList(l.Attrs().Index, netlink.FAMILY_V6) })
+	all, err := nldump.Retry(func() ([]netlink.Neigh, error) { return k.h.NeighList(l.Attrs().Index, netlink.FAMILY_V6) })
 	if err != nil {
 		return nil, fmt.Errorf("list neighbours of %s: %w", k.link, err)
 	}
@@ -155,7 +156,7 @@ func (k *kernel) source(guests netip.Prefix) (netip.Addr, error) {
 }
 
 func (k *kernel) own4() ([]netip.Addr, error) {
-	all, err := retry(func() ([]netlink.Addr, error) { return k.h.AddrList(nil, netlink.FAMILY_V4) })
+	all, err := nldump.Retry(func() ([]netlink.Addr, error) { return k.h.AddrList(nil, netlink.FAMILY_V4) })
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
@@ -170,7 +171,7 @@ func (k *kernel) own4() ([]netip.Addr, error) {
 
 // ports are the names of links by their numbers as far as a stamp holds them.
 func (k *kernel) ports() (map[origin]string, error) {
-	links, err := retry(k.h.LinkList)
+	links, err := nldump.Retry(k.h.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/sixhost/sixhost/internal/nldump"
 )
 
 // How programs are held at a link.
@@ -152,12 +154,7 @@ func (h hook) filter(n *netlink.Handle) (*netlink.BpfFilter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find link %d: %w", h.index, err)
 	}
-	var all []netlink.Filter
-	for range 10 { // a dump that the kernel says changed under it
-		if all, err = n.FilterList(l, h.parent()); !errors.Is(err, netlink.ErrDumpInterrupted) {
-			break
-		}
-	}
+	all, err := nldump.Retry(func() ([]netlink.Filter, error) { return n.FilterList(l, h.parent()) })
 	if err != nil {
 		return nil, fmt.Errorf("list filters of %s: %w", l.Attrs().Name, err)
 	}
