@@ -76,14 +76,13 @@ func (k *edgeKeeper) Run(ctx context.Context) error {
 		if err := neighborEvents(done, tell(heard), lost); err != nil {
 			return errors.Join(err, k.watcher.Close())
 		}
+		tell(heard)() // whatever came or went before that
 	}
 	events, err := newLinkEvents()
 	if err != nil {
 		return errors.Join(err, k.watcher.Close())
 	}
-	// Whatever came or went before that.
-	tell(changed)()
-	tell(heard)()
+	tell(changed)() // likewise
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
