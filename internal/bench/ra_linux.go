@@ -130,7 +130,6 @@ func (b *bench) ra(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	beside := indexOf(senders, "radvd")
 	for _, figure := range []struct {
 		what, unit string
 		under      float64
@@ -150,17 +149,32 @@ func (b *bench) ra(ctx context.Context) error {
 		{"link-up to default route and name server", unitMillis, 0, func(f raFigures) []float64 { return f.route }},
 		{"link-up to usable global address", unitMillis, 0, func(f raFigures) []float64 { return f.address }},
 	} {
-		for i, s := range append(senders, idle) {
-			r := row{Group: benchRA, What: s.name + ": " + figure.what, Unit: figure.unit, Samples: figure.of(figures[i])}
-			if i == 0 {
-				r.Under = figure.under
-			}
-			if beside >= 0 && i != beside {
-				r.Beside = &peer{What: "radvd", Samples: figure.of(figures[beside])}
-			}
-			if err := b.emit(r); err != nil {
-				return err
-			}
+		samples := make([][]float64, len(figures))
+		for i, f := range figures {
+			samples[i] = figure.of(f)
+		}
+		if err := b.emitSenders(row{Group: benchRA, What: figure.what, Unit: figure.unit, Under: figure.under}, append(senders, idle), samples); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// emitSenders prints one figure of all senders, beside radvd's. A goal is ours,
+// who are the first.
+func (b *bench) emitSenders(figure row, senders []raSender, samples [][]float64) error {
+	beside := indexOf(senders, "radvd")
+	for i, s := range senders {
+		r := figure
+		r.What, r.Samples = s.name+": "+figure.What, samples[i]
+		if i > 0 {
+			r.Under = 0
+		}
+		if beside >= 0 && i != beside {
+			r.Beside = &peer{What: "radvd", Samples: samples[beside]}
+		}
+		if err := b.emit(r); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -256,33 +270,30 @@ func raLinkLocal(m net.HardwareAddr) netip.Addr {
 	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]})
 }
 
-// measure runs one sender through everything.
-func (f *raFigures) measure(ctx context.Context, s raSender) (err error) {
+// start runs a sender in a namespace until stop is called, which adds what the
+// sender said to an error, and waits until it has begun.
+func (s raSender) start(ctx context.Context, ns *netns.NS) (stop func(error) error, err error) {
 	dir, err := os.MkdirTemp("", "bench-ra-")
 	if err != nil {
-		return fmt.Errorf("make a folder: %w", err)
+		return nil, fmt.Errorf("make a folder: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	remove := func(err error) error { return errors.Join(err, os.RemoveAll(dir)) }
 	args, err := s.command(dir)
 	if err != nil {
-		return err
+		return nil, remove(err)
 	}
-	l, err := newRALink()
-	if err != nil {
-		return err
-	}
-	defer l.close()
-	cmd := exec.Command(args[0], args[1:]...)
 	logFile, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
-		return fmt.Errorf("make a log: %w", err)
+		return nil, remove(fmt.Errorf("make a log: %w", err))
 	}
-	defer logFile.Close()
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
-	if err := l.router.Start(cmd); err != nil {
-		return err
+	err = ns.Start(cmd)
+	logFile.Close()
+	if err != nil {
+		return nil, remove(err)
 	}
-	defer func() {
+	stop = func(err error) error {
 		cmd.Process.Signal(syscall.SIGKILL)
 		cmd.Wait()
 		if err != nil {
@@ -290,10 +301,26 @@ func (f *raFigures) measure(ctx context.Context, s raSender) (err error) {
 				err = fmt.Errorf("%w\nit said: %s", err, said)
 			}
 		}
-	}()
+		return remove(err)
+	}
 	if err := sleep(ctx, raBegun); err != nil {
+		return nil, stop(err)
+	}
+	return stop, nil
+}
+
+// measure runs one sender through everything.
+func (f *raFigures) measure(ctx context.Context, s raSender) (err error) {
+	l, err := newRALink()
+	if err != nil {
 		return err
 	}
+	defer l.close()
+	stop, err := s.start(ctx, l.router)
+	if err != nil {
+		return err
+	}
+	defer func() { err = stop(err) }()
 	route, address, err := l.linkUp(ctx)
 	if err != nil {
 		return err

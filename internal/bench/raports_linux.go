@@ -6,11 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -67,14 +63,12 @@ func (b *bench) raAllPorts(ctx context.Context) error {
 		{"resident (VmRSS) after it", unitMB, func(f portFigures) []float64 { return f.rss }},
 		{"proportional (PSS) after it", unitMB, func(f portFigures) []float64 { return f.pss }},
 	} {
-		for i, s := range senders {
-			r := row{Group: benchRAPorts, What: s.name + ": " + figure.what, Unit: figure.unit, Samples: figure.of(figures[i])}
-			if j := indexOf(senders, "radvd"); j >= 0 && i != j {
-				r.Beside = &peer{What: "radvd", Samples: figure.of(figures[j])}
-			}
-			if err := b.emit(r); err != nil {
-				return err
-			}
+		samples := make([][]float64, len(figures))
+		for i, f := range figures {
+			samples[i] = figure.of(f)
+		}
+		if err := b.emitSenders(row{Group: benchRAPorts, What: figure.what, Unit: figure.unit}, senders, samples); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -230,35 +224,14 @@ func (f *fullBridge) fresh() error {
 
 // measure runs one sender on the bridge.
 func (p *portFigures) measure(ctx context.Context, f *fullBridge, s raSender) (err error) {
-	dir, err := os.MkdirTemp("", "bench-ra-")
-	if err != nil {
-		return fmt.Errorf("make a folder: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	args, err := s.command(dir)
-	if err != nil {
-		return err
-	}
 	if err := f.fresh(); err != nil {
 		return err
 	}
-	cmd := exec.Command(args[0], args[1:]...)
-	logFile, err := os.Create(filepath.Join(dir, "log"))
+	stop, err := s.start(ctx, f.router)
 	if err != nil {
-		return fmt.Errorf("make a log: %w", err)
-	}
-	defer logFile.Close()
-	cmd.Stdout, cmd.Stderr = logFile, logFile
-	if err := f.router.Start(cmd); err != nil {
 		return err
 	}
-	defer func() {
-		cmd.Process.Signal(syscall.SIGKILL)
-		cmd.Wait()
-	}()
-	if err := sleep(ctx, raBegun); err != nil {
-		return err
-	}
+	defer func() { err = stop(err) }()
 	pids, err := findProcesses(s.process)
 	if err != nil {
 		return err
