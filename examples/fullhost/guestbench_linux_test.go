@@ -37,13 +37,7 @@ func BenchmarkRealGuest(b *testing.B) {
 	b.Cleanup(func() { l.Close() })
 	v := newVirtHost(b, l)
 	p := guestServer(b, l, v, parts, netip.MustParseAddr("203.0.113.77"))
-	if err := p.move(ctx); err != nil {
-		b.Fatal(err)
-	}
-	if err := p.settle(ctx); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { p.close() })
+	p.stand(b, ctx)
 	v.dial(b).Close()
 
 	words := []struct{ word, unit string }{

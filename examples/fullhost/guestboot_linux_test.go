@@ -42,13 +42,7 @@ func TestRealGuests(t *testing.T) {
 	own := netip.MustParseAddr("203.0.113.77")
 	p := guestServer(t, l, v, parts, own)
 	ctx := t.Context()
-	if err := p.move(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.settle(ctx); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.close() })
+	p.stand(t, ctx)
 	// The provider routes the guest's own address to the server.
 	nstest.Output(t, l.Node(lab.Provider).NS(), nstest.Tool(t, "ip"), "route", "add", own.String()+"/32", "via", lab.ServerIPv4().Addr().String(), "dev", lab.Port)
 	for _, name := range []string{"web", "mail"} {
@@ -195,15 +189,7 @@ func TestRealGuests(t *testing.T) {
 	check("mail", 2)
 	lives("the other guest's death")
 
-	if err := p.close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove(filepath.Join(p.dir, "notify")); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.startServing(ctx); err != nil {
-		t.Fatal(err)
-	}
+	p.serveAgain(t, ctx)
 	lives("a restart of fullhost run")
 
 	session.Stop() // it does not outlive the machine

@@ -102,13 +102,7 @@ func TestCloudImage(t *testing.T) {
 	if err := os.WriteFile(p.config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.move(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.settle(ctx); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.close() })
+	p.stand(t, ctx)
 	v.dial(t).Close()
 	l.Judge().AddGuest(wire.MAC(slaac.GuestMAC("cloud")))
 	out := p.say(t, "guest", "start", "-f", p.config, "cloud")

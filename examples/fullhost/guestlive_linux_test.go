@@ -62,13 +62,7 @@ func TestLiveInventory(t *testing.T) {
 	if err := os.WriteFile(p.config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.move(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.settle(ctx); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.close() })
+	p.stand(t, ctx)
 	v.dial(t).Close()
 
 	resolver := netip.AddrPortFrom(predictedServer(), 53)
@@ -169,15 +163,7 @@ func TestLiveInventory(t *testing.T) {
 	stays("after libvirtd's death")
 	v.dial(t).Close()
 	stays("after its return")
-	if err := p.close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove(filepath.Join(p.dir, "notify")); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.startServing(ctx); err != nil {
-		t.Fatal(err)
-	}
+	p.serveAgain(t, ctx)
 	stays("after a restart of run")
 
 	domain("destroy", "idle")

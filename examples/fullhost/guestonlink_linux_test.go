@@ -44,13 +44,7 @@ func TestGuestsOnLink(t *testing.T) {
 	if err := os.WriteFile(p.config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.move(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.settle(ctx); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.close() })
+	p.stand(t, ctx)
 	ip := nstest.Tool(t, "ip")
 	// The router takes the address for one on its segment.
 	provider := l.Node(lab.Provider).NS()

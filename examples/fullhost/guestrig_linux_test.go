@@ -457,3 +457,29 @@ func (c console) last(t testing.TB) map[string]said {
 	}
 	return nil
 }
+
+// stand has the server be set up and served until the test ends.
+func (p *productRecipe) stand(t testing.TB, ctx context.Context) {
+	t.Helper()
+	if err := p.move(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.settle(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.close() })
+}
+
+// serveAgain ends run and starts another.
+func (p *productRecipe) serveAgain(t *testing.T, ctx context.Context) {
+	t.Helper()
+	if err := p.close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(p.dir, "notify")); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.startServing(ctx); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -21,18 +21,7 @@ func (n *network) addGuest(t *testing.T, port, addr string) *netns.NS {
 	t.Helper()
 	guest := nstest.NS(t)
 	nstest.Do(t, guest, func() error { return sysctl.Write("net/ipv6/conf/default/accept_dad", "0") })
-	on := func(ns *netns.NS, f func(h *netlink.Handle) error) {
-		t.Helper()
-		h, err := ns.Handle()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer h.Close()
-		if err := f(h); err != nil {
-			t.Fatal(err)
-		}
-	}
-	on(n.host, func(h *netlink.Handle) error {
+	on(t, n.host, func(h *netlink.Handle) error {
 		br, err := h.LinkByName("br0")
 		if err != nil {
 			return err
@@ -43,7 +32,7 @@ func (n *network) addGuest(t *testing.T, port, addr string) *netns.NS {
 		}
 		return up(h, port)
 	})
-	on(guest, func(h *netlink.Handle) error {
+	on(t, guest, func(h *netlink.Handle) error {
 		if err := up(h, "eth0"); err != nil {
 			return err
 		}

@@ -25,23 +25,12 @@ const (
 func (n *network) addPrivate(t *testing.T) *netns.NS {
 	t.Helper()
 	box := nstest.NS(t)
-	on := func(ns *netns.NS, f func(h *netlink.Handle) error) {
-		t.Helper()
-		h, err := ns.Handle()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer h.Close()
-		if err := f(h); err != nil {
-			t.Fatal(err)
-		}
-	}
-	on(n.host, func(h *netlink.Handle) error {
+	on(t, n.host, func(h *netlink.Handle) error {
 		return errors.Join(
 			h.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "vpn0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(int(box.File().Fd()))}),
 			up(h, "vpn0"), address(h, "vpn0", privateHost+"/24"))
 	})
-	on(box, func(h *netlink.Handle) error {
+	on(t, box, func(h *netlink.Handle) error {
 		return errors.Join(up(h, "eth0"), address(h, "eth0", privateBox+"/24"), route(h, "eth0", "0.0.0.0/0", privateHost, 0))
 	})
 	routeIn(t, n.web, "eth0", "192.168.77.0/24", testHost4, 0)

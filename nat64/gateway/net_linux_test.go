@@ -65,19 +65,8 @@ func newNetwork(t *testing.T) *network {
 			return sysctl.Write("net/ipv4/icmp_ratelimit", "0")
 		})
 	}
-	on := func(ns *netns.NS, f func(h *netlink.Handle) error) {
-		t.Helper()
-		h, err := ns.Handle()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer h.Close()
-		if err := f(h); err != nil {
-			t.Fatal(err)
-		}
-	}
 	snooping := false
-	on(n.host, func(h *netlink.Handle) error {
+	on(t, n.host, func(h *netlink.Handle) error {
 		return errors.Join(
 			h.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0", HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 1}}, MulticastSnooping: &snooping}),
 			up(h, "br0"),
@@ -87,7 +76,7 @@ func newNetwork(t *testing.T) *network {
 		ns   *netns.NS
 		port string
 	}{{n.guest, "vnet0"}, {n.web, "enp2s0"}} {
-		on(n.host, func(h *netlink.Handle) error {
+		on(t, n.host, func(h *netlink.Handle) error {
 			br, err := h.LinkByName("br0")
 			if err != nil {
 				return err
@@ -99,18 +88,18 @@ func newNetwork(t *testing.T) *network {
 			)
 		})
 	}
-	on(n.guest, func(h *netlink.Handle) error {
+	on(t, n.guest, func(h *netlink.Handle) error {
 		return errors.Join(up(h, "eth0"), address(h, "eth0", testGuest+"/64"), route(h, "eth0", "::/0", testHost6, 0))
 	})
-	on(n.host, func(h *netlink.Handle) error {
+	on(t, n.host, func(h *netlink.Handle) error {
 		return errors.Join(address(h, "br0", testHost6+"/64"), address(h, "br0", testHost4+"/32"),
 			route(h, "br0", "0.0.0.0/0", testRouter, 0))
 	})
-	on(n.web, func(h *netlink.Handle) error {
+	on(t, n.web, func(h *netlink.Handle) error {
 		return errors.Join(up(h, "eth0"), address(h, "eth0", testRouter+"/24"), address(h, "lo", testWeb+"/32"),
 			address(h, "eth0", "2001:db8:ffff::1/64"), route(h, "eth0", "64:ff9b::/96", "2001:db8:ffff::2", 0))
 	})
-	on(n.host, func(h *netlink.Handle) error { return address(h, "br0", "2001:db8:ffff::2/64") })
+	on(t, n.host, func(h *netlink.Handle) error { return address(h, "br0", "2001:db8:ffff::2/64") })
 	nstest.Do(t, n.host, func() error { return sysctl.Write("net/ipv6/conf/all/forwarding", "1") })
 	for _, ns := range []*netns.NS{n.guest, n.web} {
 		to := map[*netns.NS]string{n.guest: testHost6, n.web: "2001:db8:ffff::2"}[ns]
@@ -124,6 +113,19 @@ func newNetwork(t *testing.T) *network {
 		}
 	}
 	return n
+}
+
+// on changes the links of a namespace.
+func on(t *testing.T, ns *netns.NS, f func(h *netlink.Handle) error) {
+	t.Helper()
+	h, err := ns.Handle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	if err := f(h); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func up(h *netlink.Handle, name string) error {
